@@ -1,0 +1,94 @@
+"""Group commit: one writer thread a data folder; whatever waits when it is free is written and synced together."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from loguru import logger
+
+from app.cloud.journal import Journal
+from app.core import texts
+from app.core.errors import StorageError
+from app.core.events import Line
+
+_SYNCS_AT_ONCE = 8
+
+
+@dataclass
+class Job:
+    """`keep` decides at writing time which lines go in (a repeated delivery does not)."""
+
+    journal: Journal
+    lines: Sequence[Line]
+    keep: Callable[[Line], bool]
+    done: Future[Sequence[Line]] = field(default_factory=Future[Sequence[Line]])
+
+
+class Committer:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._jobs: list[Job] = []
+        self._wake = threading.Condition()
+        self._pool = ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="sync")
+        self.syncs = 0  # for the benchmark: how many fsyncs the lines cost
+        threading.Thread(target=self._run, name="committer", daemon=True).start()
+
+    def submit(self, job: Job) -> Future[Sequence[Line]]:
+        with self._wake:
+            self._jobs.append(job)
+            self._wake.notify()
+        return job.done
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._jobs)
+                jobs, self._jobs = self._jobs, []
+            by_journal: dict[Journal, list[Job]] = {}
+            for job in jobs:
+                by_journal.setdefault(job.journal, []).append(job)
+            if len(by_journal) == 1:
+                self._commit(*by_journal.popitem())
+            else:
+                list(self._pool.map(self._commit, by_journal, by_journal.values()))
+
+    def _commit(self, journal: Journal, jobs: Sequence[Job]) -> None:
+        """All jobs of one journal: one write, one sync, then their futures."""
+        with journal.lock:
+            try:
+                results = self._write(journal, jobs)
+            except StorageError as error:
+                for job in jobs:
+                    job.done.set_exception(error)
+            except Exception as error:  # noqa: BLE001  boundary: the writer thread must outlive any surprise
+                logger.exception("commit of {} failed", journal.path.name)
+                journal.distrust()
+                for job in jobs:
+                    job.done.set_exception(StorageError(texts.cannot_write(type(error).__name__)))
+            else:
+                for job, lines in zip(jobs, results, strict=True):
+                    job.done.set_result(lines)
+
+    def _write(self, journal: Journal, jobs: Sequence[Job]) -> list[Sequence[Line]]:
+        journal.load(since=0)
+        wanted = [[line for line in job.lines if job.keep(line)] for job in jobs]
+        stamped = iter(journal.stamp((line for lines in wanted for line in lines), self._clock()))
+        results: list[Sequence[Line]] = [[next(stamped) for _ in lines] for lines in wanted]
+        flat = [line for lines in results for line in lines]
+        if flat:
+            descriptor = journal.write(flat)
+            try:
+                os.fsync(descriptor)
+                self.syncs += 1
+            except OSError as error:
+                journal.distrust()
+                raise StorageError(texts.cannot_write(error.strerror or "")) from error
+            finally:
+                os.close(descriptor)
+            journal.accept(flat)
+        return results

@@ -1,0 +1,191 @@
+"""One session's file: append-only JSON lines that survive torn tails, bad bytes, full disks and short writes.
+
+Everything here blocks; callers run it in a thread. A journal is used under its `lock`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from loguru import logger
+
+from app.core import texts
+from app.core.errors import StorageError
+from app.core.events import Line, SummaryLine, dump_line, parse_line
+
+_BLOCK = 256 * 1024
+
+
+class Journal:
+    """`lines` is the window in memory: what a fold needs. `seq` is the last one given out."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = threading.Lock()
+        self.lines: list[Line] = []
+        self.seq = 0
+        self.loaded = False
+        self._torn = False
+
+    def load(self, since: float) -> None:
+        """Reads back to the last summary, and to lines older than `since` (UNIX seconds), once."""
+        if self.loaded:
+            return
+        try:
+            window, bad, self._torn = read_window(self.path, since)
+        except OSError as error:
+            raise StorageError(texts.cannot_read(self.path.name, error.strerror or "")) from error
+        if bad:
+            _keep_bad_lines(self.path, bad)
+        self.lines = window
+        self.seq = (window[-1].seq if window else 0) + len(bad)  # a bad line may have owned a number
+        self.loaded = True
+
+    def newer(self, after: int) -> list[Line]:
+        """The lines in memory after `after`; cheap for a reader who is nearly up to date."""
+        start = len(self.lines)
+        while start and self.lines[start - 1].seq > after:
+            start -= 1
+        return self.lines[start:]
+
+    def stamp(self, lines: Iterable[Line], now: float) -> list[Line]:
+        return [
+            line.model_copy(update={"seq": seq, "ts": round(now, 3)}) for seq, line in enumerate(lines, self.seq + 1)
+        ]  # fmt: skip
+
+    def write(self, lines: Sequence[Line]) -> int:
+        """Writes without syncing; returns the open descriptor. A short write is truncated back. Raises StorageError."""
+        data = b"".join(map(dump_line, lines))
+        if self._torn:
+            data = b"\n" + data
+        try:
+            new = not self.path.exists()
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        except OSError as error:
+            raise self._refused(error) from error
+        size = os.fstat(descriptor).st_size
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            if new:
+                sync_folder(self.path.parent)
+        except OSError as error:
+            _truncate(descriptor, size)
+            raise self._refused(error) from error
+        self._torn = False
+        return descriptor
+
+    def accept(self, lines: Sequence[Line]) -> None:
+        """The lines are on disk: readers may see them."""
+        self.lines.extend(lines)
+        self.seq = lines[-1].seq
+        if isinstance(summary := lines[-1], SummaryLine):
+            self.lines = [line for line in self.lines if line.seq > summary.upto]
+
+    def distrust(self) -> None:
+        """After a failed sync nobody knows what is on disk: read it again before the next use."""
+        self.loaded = False
+
+    def _refused(self, error: OSError) -> StorageError:
+        logger.error("cannot write {}: {}", self.path.name, error.strerror)
+        return StorageError(texts.cannot_write(error.strerror or ""))
+
+
+def read_window(path: Path, since: float) -> tuple[list[Line], list[bytes], bool]:
+    """(lines, bad lines, whether the last line lacks its newline). Reads from the end in blocks."""
+    if not path.exists():
+        return [], [], False
+    lines: list[Line] = []
+    bad: list[bytes] = []
+    upto: int | None = None
+    with path.open("rb") as file:
+        position = file.seek(0, os.SEEK_END)
+        torn = position > 0 and _last_byte(file.fileno(), position) != b"\n"
+        rest = b""
+        while position > 0 or rest:
+            size = min(_BLOCK, position)
+            position = file.seek(position - size)
+            head, *raws = (file.read(size) + rest).split(b"\n")
+            rest = head if position else b""
+            for raw in reversed(raws if position else [head, *raws]):
+                line = _parse(raw, bad)
+                if line is None:
+                    continue
+                lines.append(line)
+                if isinstance(line, SummaryLine) and upto is None:
+                    upto = line.upto
+                if upto is not None and line.seq <= upto and line.ts < since:
+                    return _in_order(lines[::-1], bad), bad, torn
+    return _in_order(lines[::-1], bad), bad, torn
+
+
+def read_all(path: Path) -> list[Line]:
+    """Every readable line, oldest first: for transcripts, not for turns."""
+    if not path.exists():
+        return []
+    bad: list[bytes] = []
+    parsed = [_parse(raw, bad) for raw in path.read_bytes().split(b"\n")]
+    return _in_order([line for line in parsed if line], bad)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a new or renamed file's name durable. Windows has no such call and needs none."""
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _parse(raw: bytes, bad: list[bytes]) -> Line | None:
+    if not raw.strip():
+        return None
+    try:
+        return parse_line(raw)
+    except ValueError:
+        bad.append(raw)
+        return None
+
+
+def _in_order(lines: list[Line], bad: list[bytes]) -> list[Line]:
+    """A flipped digit can give a line a number of its own: it alone goes, not those behind it."""
+    kept: list[Line] = []
+    for index, line in enumerate(lines):
+        previous = kept[-1].seq if kept else 0
+        following = lines[index + 1].seq if index + 1 < len(lines) else line.seq + 1
+        fits = line.seq < following or following <= previous or line.seq == following == previous + 1
+        if previous < line.seq and fits:
+            kept.append(line)
+        else:
+            bad.append(dump_line(line).rstrip(b"\n"))
+    return kept
+
+
+def _keep_bad_lines(path: Path, bad: Sequence[bytes]) -> None:
+    """Copies what cannot be read to <name>.corrupt, once; the log itself is never rewritten."""
+    corrupt = path.with_suffix(".corrupt")
+    known = set(corrupt.read_bytes().split(b"\n")) if corrupt.exists() else set[bytes]()
+    fresh = [raw for raw in bad if raw not in known]
+    if fresh:
+        logger.error("{}: {} unreadable line(s) kept in {}", path.name, len(fresh), corrupt.name)
+        with os.fdopen(os.open(corrupt, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as file:
+            file.write(b"\n".join(fresh) + b"\n")
+
+
+def _last_byte(descriptor: int, size: int) -> bytes:
+    os.lseek(descriptor, size - 1, os.SEEK_SET)
+    return os.read(descriptor, 1)
+
+
+def _truncate(descriptor: int, size: int) -> None:
+    try:
+        os.ftruncate(descriptor, size)
+    except OSError as error:
+        logger.error("cannot undo a short write: {}", error.strerror)  # the torn tail is skipped when read
+    finally:
+        os.close(descriptor)

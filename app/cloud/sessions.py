@@ -1,0 +1,145 @@
+"""SessionManager: the session logs in DATA_DIR/sessions/*.jsonl, the single truth about every conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from app.cloud.chats import ChatFile
+from app.cloud.committer import Job
+from app.cloud.journal import Journal, read_all
+from app.cloud.storage import Storage
+from app.config import load_settings
+from app.core import texts
+from app.core.context import AgentContext, chat_of, check_session_id, fold
+from app.core.contracts import EventSink, LiveEvent, SessionInfo
+from app.core.errors import SessionConflict, StorageError
+from app.core.events import AssistantLine, Line, UserLine, parse_line
+
+
+class SessionManager:
+    """Several may exist in one process: they share the process lock, the writer and the open journals."""
+
+    def __init__(
+        self,
+        data_dir: Path | None = None,
+        *,
+        sink: EventSink | None = None,
+        retention_days: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if data_dir is None:
+            settings = load_settings()
+            data_dir, retention_days = settings.data_dir, settings.session_retention_days
+        self._storage = Storage.shared(data_dir / "sessions", clock)
+        self._sink = sink
+        self._retention_days = retention_days
+        self.chats = ChatFile(data_dir / "chats.json")
+
+    async def open(self) -> None:
+        """Takes the data folder for this process, waiting up to 40 s for a predecessor. Raises StorageError."""
+        await asyncio.to_thread(self._storage.open)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._storage.close)
+
+    async def load_session(self, session_id: str) -> AgentContext:
+        """A new context when there is no such session."""
+        check_session_id(session_id)
+        return await asyncio.to_thread(self._fold, session_id)
+
+    async def save_session(self, ctx: AgentContext) -> None:
+        """Appends what ctx has beyond the log; does nothing after process_message().
+
+        Raises SessionConflict when ctx holds an answer to a conversation that has moved on meanwhile.
+        """
+        expected = ctx.seq
+        lines = ctx.take_unsaved()
+        if not lines:
+            return
+        await self.refresh(ctx)
+        if ctx.seq != expected and any(isinstance(line, AssistantLine) for line in lines):
+            raise SessionConflict(texts.session_moved_on(ctx.session_id))
+        await self.append(ctx.session_id, *lines)
+        await self.refresh(ctx)
+
+    async def append(self, session_id: str, *lines: Line) -> Sequence[Line]:
+        """On disk when it returns. A line whose delivery key the chat has seen is left out."""
+        chat = chat_of(check_session_id(session_id))
+        journal = await self._journal(session_id)
+        if not self._storage.knows(chat):
+            await asyncio.to_thread(self._storage.keys, chat)
+        job = Job(journal, lines, keep=lambda line: self._storage.is_new(chat, line))
+        try:
+            written = await asyncio.shield(asyncio.wrap_future(self._storage.committer.submit(job)))
+        except StorageError:
+            self._storage.forget(chat, lines)
+            raise
+        for line in written:
+            if self._sink:
+                self._sink.publish(session_id, LiveEvent("line", line=line))
+        return written
+
+    async def refresh(self, ctx: AgentContext) -> None:
+        """Applies what others appended since ctx.seq."""
+        journal = await self._journal(ctx.session_id)
+        ctx.apply(*journal.newer(ctx.seq))
+
+    async def read_lines(self, session_id: str, after: int = 0) -> Sequence[Line]:
+        """The whole log after `after`, as for a transcript."""
+        check_session_id(session_id)
+        journal = await self._journal(session_id)
+        first = journal.lines[0].seq if journal.lines else 1
+        if after + 1 >= first:
+            return journal.newer(after)
+        lines = await asyncio.to_thread(read_all, self._storage.path(session_id))
+        return [line for line in lines if line.seq > after]
+
+    async def list_sessions(self) -> Sequence[SessionInfo]:
+        """Newest first."""
+        return await asyncio.to_thread(self._list)
+
+    async def cleanup_old_sessions(self, days: int | None = None) -> int:
+        """Removes sessions without open work that nobody touched for `days`; 0 days or None keeps all."""
+        days = days or self._retention_days
+        return await asyncio.to_thread(self._cleanup, days) if days else 0
+
+    async def _journal(self, session_id: str) -> Journal:
+        return self._storage.ready(session_id) or await asyncio.to_thread(self._storage.journal, session_id)
+
+    def _fold(self, session_id: str) -> AgentContext:
+        return fold(session_id, list(self._storage.journal(session_id).lines))
+
+    def _list(self) -> list[SessionInfo]:
+        self._storage.open()
+        infos = [_info(path) for path in self._storage.folder.glob("*.jsonl")]
+        return sorted(infos, key=lambda info: info.updated, reverse=True)
+
+    def _cleanup(self, days: int) -> int:
+        removed = 0
+        limit = self._storage.clock() - days * 86_400
+        for info in self._list():
+            if info.updated < limit and not self._fold(info.session_id).is_busy:
+                self._storage.remove(info.session_id)
+                removed += 1
+        return removed
+
+
+def _info(path: Path) -> SessionInfo:
+    stat = path.stat()
+    return SessionInfo(path.stem, path.stem.partition("_")[0], stat.st_mtime, stat.st_size, _title(path))
+
+
+def _title(path: Path) -> str:
+    """The beginning of the first message, from the first 16 kB alone."""
+    with path.open("rb") as file:
+        for raw in file.read(16_384).split(b"\n"):
+            try:
+                line = parse_line(raw)
+            except ValueError:
+                continue
+            if isinstance(line, UserLine):
+                return " ".join(line.content.split())[:80]
+    return ""

@@ -1,0 +1,158 @@
+"""What every SessionManager of a process shares for one data folder: its lock, its writer, its open journals."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from loguru import logger
+
+from app.cloud.committer import Committer
+from app.cloud.journal import Journal
+from app.core import texts
+from app.core.errors import StorageError
+from app.core.events import ApprovalGivenLine, CommandLine, Line, UserLine
+
+KEY_SECONDS = 48 * 3600  # Telegram's update ids restart at random after a quiet week: an older equal id is another
+_JOURNALS_IN_MEMORY = 256
+
+
+class Storage:
+    """Blocking; called in threads. Raises StorageError."""
+
+    _shared: ClassVar[dict[Path, Storage]] = {}
+    _guard = threading.Lock()
+
+    @classmethod
+    def shared(cls, folder: Path, clock: Callable[[], float] = time.time) -> Storage:
+        with cls._guard:
+            if folder not in cls._shared:
+                cls._shared[folder] = cls(folder, clock)
+            return cls._shared[folder]
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.committer = Committer(clock)
+        self._recent: OrderedDict[str, Journal] = OrderedDict()  # kept in memory
+        self._alive: weakref.WeakValueDictionary[str, Journal] = weakref.WeakValueDictionary()  # or held by a write
+        self._keys: dict[str, dict[str, float]] = {}
+        self._lock = threading.RLock()
+        self._process_lock: int | None = None
+
+    def open(self, wait: float = 40.0) -> None:
+        """Makes the folder and takes the process lock. Another process may need `wait` seconds to leave."""
+        with self._lock:
+            if self._process_lock is not None:
+                return
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                descriptor = os.open(self.folder.parent / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+            except OSError as error:
+                raise StorageError(texts.cannot_write(error.strerror or "")) from error
+            deadline = time.monotonic() + wait
+            while not _try_lock(descriptor):
+                if time.monotonic() > deadline:
+                    os.close(descriptor)
+                    raise StorageError(texts.folder_in_use(self.folder.parent))
+                logger.info("waiting for another process to leave {}", self.folder.parent)
+                time.sleep(0.2)
+            self._process_lock = descriptor
+
+    def close(self) -> None:
+        """Gives the folder back; the next use takes it again."""
+        with self._lock:
+            if self._process_lock is not None:
+                os.close(self._process_lock)
+                self._process_lock = None
+            for journal in list(self._alive.values()):
+                journal.distrust()
+            self._recent.clear()
+            self._keys.clear()
+
+    def path(self, session_id: str) -> Path:
+        return self.folder / f"{session_id}.jsonl"
+
+    def journal(self, session_id: str) -> Journal:
+        """The journal, loaded."""
+        self.open()
+        with self._lock:
+            journal = self._alive.get(session_id) or Journal(self.path(session_id))
+            self._alive[session_id] = self._recent[session_id] = journal
+            self._recent.move_to_end(session_id)
+            if len(self._recent) > _JOURNALS_IN_MEMORY:
+                self._recent.popitem(last=False)
+        with journal.lock:
+            journal.load(self.clock() - KEY_SECONDS)
+        return journal
+
+    def ready(self, session_id: str) -> Journal | None:
+        """The journal when using it needs no disk: the way of every turn but a session's first."""
+        journal = self._recent.get(session_id)
+        return journal if journal is not None and journal.loaded and self._process_lock is not None else None
+
+    def remove(self, session_id: str) -> None:
+        with self._lock:
+            self._recent.pop(session_id, None)
+            self._alive.pop(session_id, None)
+            self.path(session_id).unlink(missing_ok=True)
+
+    def keys(self, chat: str) -> dict[str, float]:
+        """The delivery keys that the chat's sessions have seen in the last 48 h."""
+        with self._lock:
+            if chat not in self._keys:
+                since = self.clock() - KEY_SECONDS
+                found: dict[str, float] = {}
+                for path in [self.path(chat), *self.folder.glob(f"{chat}_*.jsonl")]:
+                    if path.exists() and path.stat().st_mtime >= since:
+                        journal = self.journal(path.stem)
+                        found |= {k: line.ts for line in journal.lines if (k := key_of(line)) and line.ts >= since}
+                self._keys[chat] = found
+            return self._keys[chat]
+
+    def knows(self, chat: str) -> bool:
+        return chat in self._keys
+
+    def is_new(self, chat: str, line: Line) -> bool:
+        """Registers the line's key; False when the chat has seen it."""
+        key = key_of(line)
+        if key is None:
+            return True
+        with self._lock:
+            keys, now = self.keys(chat), self.clock()
+            if keys.get(key, 0) >= now - KEY_SECONDS:
+                return False
+            keys[key] = now
+            return True
+
+    def forget(self, chat: str, lines: Sequence[Line]) -> None:
+        """The lines did not reach the disk: their next delivery is the first."""
+        with self._lock:
+            for line in lines:
+                if key := key_of(line):
+                    self._keys.get(chat, {}).pop(key, None)
+
+
+def key_of(line: Line) -> str | None:
+    return line.key if isinstance(line, UserLine | CommandLine | ApprovalGivenLine) else None
+
+
+def _try_lock(descriptor: int) -> bool:
+    with contextlib.suppress(OSError):
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False

@@ -1,0 +1,101 @@
+"""The chat commands. Each is safe to run twice: a crash between its line and its reply runs it again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from app.core import texts
+from app.core.context import AgentContext, chat_of
+from app.core.contexts import Contexts
+from app.core.contracts import ChatBook, Project, SessionStore, Surroundings
+from app.core.events import CommandLine, Line, ProjectLine, ReplyLine, RetryLine
+from app.core.turns import TurnRunner
+
+Status = Callable[[AgentContext], Awaitable[str]]
+
+
+class Commands:
+    """`run_open` answers every open command of a session."""
+
+    def __init__(
+        self, store: SessionStore, contexts: Contexts, chats: ChatBook, runner: TurnRunner, around: Surroundings,
+        status: Status,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._contexts = contexts
+        self._chats = chats
+        self._runner = runner
+        self._around = around
+        self._status = status
+        self._known: dict[str, Callable[[AgentContext, CommandLine], Awaitable[str]]] = {
+            "start": self._start,
+            "ayuda": self._help,
+            "nuevo": self._new,
+            "estado": self._show_status,
+            "reintentar": self._retry,
+            "para": self._stop,
+            "proyecto": self._project,
+            "adjunto": self._attachment,
+        }
+
+    async def run_open(self, session_id: str) -> None:
+        ctx = await self._contexts.get(session_id)
+        for seq, command in list(ctx.commands.items()):
+            handle = self._known.get(command.name, self._unknown)
+            reply = ReplyLine(content=await handle(ctx, command), to=seq, reply_to=command.reply_to)
+            await self._store.append(session_id, reply)
+
+    async def _start(self, ctx: AgentContext, command: CommandLine) -> str:
+        return texts.WELCOME
+
+    async def _help(self, ctx: AgentContext, command: CommandLine) -> str:
+        return texts.HELP
+
+    async def _attachment(self, ctx: AgentContext, command: CommandLine) -> str:
+        return texts.ONLY_TEXT
+
+    async def _unknown(self, ctx: AgentContext, command: CommandLine) -> str:
+        return texts.unknown_command(command.name)
+
+    async def _new(self, ctx: AgentContext, command: CommandLine) -> str:
+        fresh = await self._chats.start_new(chat_of(ctx.session_id), cause=f"{ctx.session_id}:{command.seq}")
+        if ctx.project and not (await self._contexts.get(fresh)).project:
+            await self._store.append(fresh, ProjectLine(path=ctx.project))
+        return texts.NEW_CONVERSATION
+
+    async def _show_status(self, ctx: AgentContext, command: CommandLine) -> str:
+        return await self._status(ctx)
+
+    async def _retry(self, ctx: AgentContext, command: CommandLine) -> str:
+        if ctx.conversation.retried_by == command.seq:
+            return texts.RETRYING  # this very command did it before a crash
+        if not ctx.conversation.can_retry:
+            return texts.NOTHING_TO_RETRY
+        await self._append(ctx, RetryLine(to=command.seq))
+        self._runner.wake(ctx.session_id)
+        return texts.RETRYING
+
+    async def _stop(self, ctx: AgentContext, command: CommandLine) -> str:
+        return texts.STOP_DONE if await self._runner.stop(ctx.session_id) else texts.NOTHING_TO_STOP
+
+    async def _project(self, ctx: AgentContext, command: CommandLine) -> str:
+        projects = await self._around.projects()
+        if not command.argument:
+            return texts.project_list([p.name for p in projects], ctx.project)
+        found = _find(projects, command.argument)
+        if found is None:
+            return texts.unknown_project(command.argument, [p.name for p in projects])
+        await self._append(ctx, ProjectLine(path=str(found.path)))
+        return texts.project_chosen(found.name, Path(found.path))
+
+    async def _append(self, ctx: AgentContext, line: Line) -> None:
+        await self._store.append(ctx.session_id, line)
+
+
+def _find(projects: Sequence[Project], name: str) -> Project | None:
+    """By exact name, else the only one that begins with it."""
+    wanted = name.casefold()
+    exact = [p for p in projects if p.name.casefold() == wanted]
+    begins = [p for p in projects if p.name.casefold().startswith(wanted)]
+    return exact[0] if exact else begins[0] if len(begins) == 1 else None

@@ -1,0 +1,143 @@
+"""What the tools need from the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """`output` is stdout and stderr as they came, already cut in the middle; `dropped` bytes were left out."""
+
+    exit_code: int
+    output: str
+    seconds: float
+    dropped: int = 0
+    timed_out: bool = False
+
+
+class Sandbox(Protocol):
+    """Runs programs. Raises SandboxError when one cannot be started."""
+
+    @property
+    def confined(self) -> bool:
+        """True when the operating system keeps a command inside its folder."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What confines a command here, in Spanish, for /estado."""
+        ...
+
+    @property
+    def shell_name(self) -> str:
+        """For the system prompt: bash, sh, PowerShell 7…"""
+        ...
+
+    def shell(self, command: str) -> list[str]:
+        """The argv that makes the system's shell run `command`."""
+        ...
+
+    async def run(self, argv: Sequence[str], cwd: Path, limits: RunLimits) -> CommandResult: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """`seconds` of wall time, `output_bytes` kept (beginning and end). `env`: added to the clean environment."""
+
+    seconds: float = 60.0
+    output_bytes: int = 30_000
+    env: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class FileText:
+    """`text` has lines `first`… (1-based) of `total_lines`; `truncated` when more follows."""
+
+    text: str
+    first: int
+    total_lines: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    name: str
+    is_dir: bool
+    size: int
+
+
+class Workspace(Protocol):
+    """Files under the allowed roots. Raises WorkspaceError with a Spanish sentence the model can act on."""
+
+    @property
+    def roots(self) -> Sequence[Path]: ...
+
+    def resolve(self, path: str, base: Path) -> Path:
+        """The real path, certain to lie in an allowed root. Relative paths start at `base`."""
+        ...
+
+    async def read(self, path: str, base: Path, *, offset: int = 1, limit: int = 400) -> FileText: ...
+
+    async def write(self, path: str, base: Path, content: str) -> str:
+        """Creates or replaces; returns 'creado' or 'reemplazado'. Keeps mode, line endings and BOM."""
+        ...
+
+    async def edit(self, path: str, base: Path, old: str, new: str) -> int:
+        """Replaces the one exact occurrence of `old`; returns its line number."""
+        ...
+
+    async def list_dir(self, path: str, base: Path, limit: int = 200) -> tuple[Sequence[Entry], int]:
+        """The entries (at most `limit`) and how many there are."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`text` is readable Markdown; `url` where the redirects ended."""
+
+    url: str
+    title: str
+    text: str
+    truncated: bool
+
+
+class Fetcher(Protocol):
+    """Reads public pages. Raises FetchError."""
+
+    async def fetch(self, url: str, max_chars: int = 20_000) -> Page: ...
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    name: str
+    path: Path
+
+
+class Surroundings(Protocol):
+    """What the system prompt tells about the machine. `system`: Linux, macOS or Windows."""
+
+    @property
+    def system(self) -> str: ...
+
+    @property
+    def shell(self) -> str: ...
+
+    async def projects(self) -> Sequence[Project]: ...
+
+    async def memory(self) -> str:
+        """SOUL.md, USER.md, AGENTS.md and MEMORY.md of the workspace, those that exist."""
+        ...
+
+
+class Redactor(Protocol):
+    def redact(self, text: str) -> str: ...
+
+    def has_mark(self, text: str) -> bool:
+        """Whether the text holds a redaction mark: writing it back would destroy a secret."""
+        ...

@@ -1,0 +1,52 @@
+"""What the agent needs from storage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from app.core.context import AgentContext
+    from app.core.events import Line
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """`updated` is a UNIX time; `title` the beginning of its first message."""
+
+    session_id: str
+    channel: str
+    updated: float
+    size: int
+    title: str = ""
+
+
+class SessionStore(Protocol):
+    """Durable, append-only logs. A line returned by append() is on disk. Raises StorageError, SessionError."""
+
+    async def load_session(self, session_id: str) -> AgentContext: ...
+
+    async def save_session(self, ctx: AgentContext) -> None: ...
+
+    async def append(self, session_id: str, *lines: Line) -> Sequence[Line]:
+        """Gives each line its seq and ts; returns them. A line whose `key` the chat has already seen is left out."""
+        ...
+
+    async def refresh(self, ctx: AgentContext) -> None:
+        """Applies the lines that others appended since ctx.seq."""
+        ...
+
+    async def read_lines(self, session_id: str, after: int = 0) -> Sequence[Line]: ...
+
+    async def list_sessions(self) -> Sequence[SessionInfo]: ...
+
+
+class ChatBook(Protocol):
+    """Which session each chat is in. A chat without an entry is in the session of its own name."""
+
+    async def session_of(self, chat: str) -> str: ...
+
+    async def start_new(self, chat: str, cause: str) -> str:
+        """Moves the chat to a fresh session and returns its id; the same `cause` never moves it twice."""
+        ...

@@ -1,0 +1,188 @@
+"""What stands around a tool call. Each gate wraps the next handler; the loop knows none of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from aiolimiter import AsyncLimiter
+from loguru import logger
+
+from app.core import texts
+from app.core.approvals import Approvals, Policy, asks, digest
+from app.core.contracts import SessionStore
+from app.core.errors import NanobotError, ToolError
+from app.core.events import ToolStartedLine
+from app.core.machine import Machine, folder
+from app.core.messages import ToolCall, ToolResult
+from app.core.toolkit import Risk, Tool, Toolbox, canonical
+from app.core.turn import Turn, current_turn
+
+_SAME_RESULT_LIMIT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One call, parsed. `turn` is None when the tools are used outside a conversation."""
+
+    call: ToolCall
+    tool: Tool
+    arguments: dict[str, Any]
+    risk: Risk
+    turn: Turn | None
+
+    @property
+    def uncertain(self) -> bool:
+        """It started in a process that died before its result was written."""
+        step = self.turn.ctx.conversation.step if self.turn else None
+        return step is not None and self.call.id in step.started
+
+
+Handler = Callable[[Invocation], Awaitable[str]]
+Gate = Callable[[Handler], Handler]
+
+
+def build_handler(gates: Sequence[Gate]) -> Handler:
+    """The first gate is the outermost."""
+    handler: Handler = _run
+    for gate in reversed(gates):
+        handler = gate(handler)
+    return handler
+
+
+async def invoke(handler: Handler, toolbox: Toolbox, machine: Machine, call: ToolCall) -> ToolResult:
+    """Always a result: what went wrong is told to the model. Redaction happens here, once, before model and log."""
+    began = time.perf_counter()
+    try:
+        known = toolbox.get(call.name)
+        arguments = known.parse(call.arguments)
+        content = await handler(Invocation(call, known, arguments, known.risk_of(arguments), current_turn()))
+        failed = False
+    except ToolError as error:
+        content, failed = str(error), True
+    except NanobotError:
+        raise  # the disk refuses, the server leaves: the turn's business, not the model's
+    except Exception:  # noqa: BLE001  boundary: a bug in a tool must not end the turn
+        logger.exception("tool {} broke", call.name)
+        content, failed = texts.TOOL_BROKE, True
+    content = texts.cut_middle(machine.redactor.redact(content), machine.limits.output_chars)
+    milliseconds = round((time.perf_counter() - began) * 1000)
+    return ToolResult(call_id=call.id, name=call.name, content=content, is_error=failed, ms=milliseconds)
+
+
+async def _run(invocation: Invocation) -> str:
+    return await invocation.tool.function(**invocation.arguments)
+
+
+def traced(handler: Handler) -> Handler:
+    async def gate(invocation: Invocation) -> str:
+        began = time.perf_counter()
+        outcome = "failed"
+        try:
+            result = await handler(invocation)
+            outcome = "ok"
+            return result
+        finally:
+            milliseconds = (time.perf_counter() - began) * 1000
+            logger.info("tool {} ({}) {} in {:.0f} ms", invocation.tool.name, invocation.risk, outcome, milliseconds)
+
+    return gate
+
+
+def rate_limited(per_minute: int) -> Gate:
+    """Per session; a call over the limit waits for its place."""
+    limiters: WeakKeyDictionary[object, AsyncLimiter] = WeakKeyDictionary()
+
+    def wrap(handler: Handler) -> Handler:
+        async def gate(invocation: Invocation) -> str:
+            if invocation.turn is None:
+                return await handler(invocation)
+            limiter = limiters.setdefault(invocation.turn.ctx, AsyncLimiter(per_minute, 60))
+            async with limiter:
+                return await handler(invocation)
+
+        return gate
+
+    return wrap
+
+
+def not_repeated(handler: Handler) -> Handler:
+    """The same call that gave the same result twice in this turn is not run a third time."""
+
+    async def gate(invocation: Invocation) -> str:
+        if invocation.turn is None:
+            return await handler(invocation)
+        seen = invocation.turn.results
+        name, arguments = invocation.call.name, canonical(invocation.call.arguments)
+        if any(n >= _SAME_RESULT_LIMIT for (tool, args, _), n in seen.items() if (tool, args) == (name, arguments)):
+            raise ToolError(texts.REPEATED_CALL)
+        try:
+            result = await handler(invocation)
+        except ToolError as error:
+            seen[(name, arguments, str(error))] += 1
+            raise
+        seen[(name, arguments, result)] += 1
+        return result
+
+    return gate
+
+
+def approved(approvals: Approvals, policy: Policy, machine: Machine) -> Gate:
+    """A risky call, and an uncertain one that is not a mere read, waits here for the user's yes."""
+
+    def wrap(handler: Handler) -> Handler:
+        async def gate(invocation: Invocation) -> str:
+            if invocation.uncertain:
+                kind = None if invocation.risk is Risk.READ else "repeat"
+            else:
+                kind = "run" if asks(invocation.risk, policy, confined=machine.sandbox.confined) else None
+            if kind is None:
+                return await handler(invocation)
+            if invocation.turn is None:
+                raise ToolError(texts.NOBODY_TO_ASK)
+            where = str(folder())
+            question = texts.question(kind, invocation.tool.name, invocation.arguments, where, invocation.risk.value)
+            bound_to = digest(invocation.call.name, invocation.call.arguments, where)
+            began = time.monotonic()
+            decision = await approvals.ask(invocation.turn.ctx, invocation.call.id, kind, question, bound_to)
+            invocation.turn.waited += time.monotonic() - began
+            if decision != "allow":
+                raise ToolError(texts.not_allowed(decision))
+            return await handler(invocation)
+
+        return gate
+
+    return wrap
+
+
+def announced(store: SessionStore) -> Gate:
+    """The log says that the tool starts before it does."""
+
+    def wrap(handler: Handler) -> Handler:
+        async def gate(invocation: Invocation) -> str:
+            if turn := invocation.turn:
+                line = ToolStartedLine(turn=turn.ctx.turn, call_id=invocation.call.id, name=invocation.call.name)
+                await store.append(turn.ctx.session_id, line)
+            return await handler(invocation)
+
+        return gate
+
+    return wrap
+
+
+def timed(seconds: float) -> Gate:
+    def wrap(handler: Handler) -> Handler:
+        async def gate(invocation: Invocation) -> str:
+            try:
+                async with asyncio.timeout(seconds):
+                    return await handler(invocation)
+            except TimeoutError:
+                raise ToolError(texts.tool_timed_out(seconds)) from None
+
+        return gate
+
+    return wrap

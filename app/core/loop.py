@@ -1,0 +1,292 @@
+"""The agent loop: model → tool calls → results → model, until a final text. It never sends anything anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from app.core import prompt, texts
+from app.core.approvals import Approvals, digest
+from app.core.compaction import compact, is_full
+from app.core.context import AgentContext
+from app.core.contexts import Contexts
+from app.core.contracts import (
+    Brain,
+    CallOptions,
+    EventSink,
+    LiveEvent,
+    ModelRequest,
+    SessionStore,
+    Surroundings,
+)
+from app.core.defaults import default_parts
+from app.core.errors import BrokenReply, NanobotError, ProviderError, TooLarge, TurnInterrupted, WorkspaceError
+from app.core.events import AssistantLine, ToolResultLine, UsageLine
+from app.core.gates import Handler, invoke
+from app.core.machine import Machine, use_folder, use_machine
+from app.core.messages import Message, Reply, ToolCall, ToolResult, Usage, as_messages
+from app.core.toolkit import Risk, Toolbox
+from app.core.turn import Turn, current_turn, turn_of
+
+if TYPE_CHECKING:
+    from app.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the loop stands on; app/assembly.py builds the default ones."""
+
+    brain: Brain
+    store: SessionStore
+    contexts: Contexts
+    toolbox: Toolbox
+    handler: Handler
+    machine: Machine
+    approvals: Approvals
+    surroundings: Surroundings
+    sink: EventSink
+
+
+class AgentLoop:
+    """Answers what is open in a context. Every step is a log line before its effect, so a turn can die anywhere."""
+
+    def __init__(self, settings: Settings, parts: Parts | None = None) -> None:
+        self._settings = settings
+        self._parts = parts or default_parts(settings)
+        self._leaving = False
+
+    async def process_message(self, ctx: AgentContext) -> str:
+        """The answer's text, already in the log. '' when nothing was open.
+
+        Raises TurnPostponed, TurnInterrupted (the turn stays open), StorageError; any other failure is the answer.
+        """
+        with turn_of(Turn(ctx, self._settings.turn_seconds)) as turn:
+            await self.save_session(ctx)
+            await self._parts.store.refresh(ctx)
+            use_machine(self._parts.machine)
+            use_folder(self._folder(ctx))
+            self._emit(LiveEvent("working", reply_to=ctx.reply_to))
+            try:
+                return await self._answer(turn)
+            finally:
+                self._emit(LiveEvent("idle"))
+
+    async def call_llm(self, messages: Sequence[Message | Mapping[str, object]], model: str = "") -> Reply:
+        """One reply of the first model that can give one. Raises ProviderError and TurnPostponed."""
+        turn = current_turn()
+        schemas = self._parts.toolbox.schemas
+        window = self._parts.brain.window_tokens()
+        folder = str(self._folder(turn.ctx)) if turn else str(self._parts.machine.workspace.roots[0])
+        system = await prompt.system_prompt(self._parts.surroundings, folder, schemas)
+        shown = prompt.clip(prompt.dress(as_messages(messages), self._settings.timezone), window // 4)
+        request = ModelRequest(
+            messages=shown,
+            model=model,
+            system=system,
+            tools=schemas,
+            tool_choice="none" if turn and self._bound_reached(turn) else "auto",
+            max_tokens=self._settings.max_output_tokens,
+        )
+        return await self._parts.brain.complete(request, self._options(turn))
+
+    async def execute_tools(self, tool_calls: Sequence[ToolCall]) -> list[ToolResult]:
+        """Neighbouring read-only calls run side by side, the others in order; each result is logged as it ends."""
+        use_machine(self._parts.machine)
+        results: list[ToolResult] = []
+        for reads, calls in groupby(tool_calls, key=self._only_reads):
+            if reads:
+                results += await asyncio.gather(*(self._execute(call) for call in calls))
+            else:
+                results += [await self._execute(call) for call in calls]
+        return results
+
+    def format_response(self, llm_output: Reply | str) -> str:
+        """The text a person reads: never empty, no reasoning tags, no secret."""
+        text = llm_output.text if isinstance(llm_output, Reply) else llm_output
+        return self._parts.machine.redactor.redact(texts.without_reasoning(text)).strip() or texts.EMPTY_ANSWER
+
+    async def save_session(self, ctx: AgentContext | None = None) -> None:
+        """Makes the context's unsaved messages durable; without an argument, the current turn's."""
+        turn = current_turn()
+        ctx = ctx or (turn.ctx if turn else None)
+        if ctx is not None:
+            await self._parts.store.save_session(ctx)
+
+    def leave(self) -> None:
+        """The server stops: running steps end and are saved, no new one begins; the next start goes on."""
+        self._leaving = True
+        self._parts.approvals.leave()
+
+    async def stop(self, ctx: AgentContext) -> None:
+        """/para: closes an interrupted turn. Its message stays, /reintentar opens it again."""
+        await self._parts.store.refresh(ctx)
+        if not ctx.conversation.open:
+            return
+        step = ctx.conversation.step
+        stopped = [
+            ToolResultLine(turn=ctx.turn, call_id=c.id, name=c.name, content=texts.STOPPED_BY_USER, is_error=True)
+            for c in (step.unfinished() if step else [])
+        ]
+        final = self._failure(ctx, texts.STOPPED)
+        await self._parts.store.append(ctx.session_id, *stopped, final)
+        await self._parts.store.refresh(ctx)
+
+    # ------------------------------------------------------------ inside a turn
+
+    async def _answer(self, turn: Turn) -> str:
+        ctx = turn.ctx
+        first_open = ctx.turn
+        try:
+            while ctx.turn and ctx.turn == first_open:
+                self._check_leaving()
+                if ctx.conversation.step:
+                    await self.execute_tools(ctx.conversation.step.unfinished())
+                else:
+                    await self._think(turn)
+                await self._parts.store.refresh(ctx)
+        except ProviderError as error:
+            logger.warning("turn {} of {} failed: {}", ctx.turn, ctx.session_id, error)
+            await self._record(self._failure(ctx, texts.turn_failed(error)))
+        except (NanobotError, asyncio.CancelledError):
+            raise
+        except Exception:  # noqa: BLE001  boundary: a bug must not leave the chat without an answer, nor retry it for ever
+            logger.exception("turn {} of {} broke", ctx.turn, ctx.session_id)
+            await self._record(self._failure(ctx, texts.INTERNAL_ERROR))
+        return ctx.conversation.last_answer if first_open else ""
+
+    async def _think(self, turn: Turn) -> None:
+        """One model call and the line that it leaves."""
+        ctx = turn.ctx
+        if is_full(ctx, self._parts.brain):
+            await self._compact(ctx)
+        covers, messages = ctx.conversation.last_user_seq, ctx.messages
+        if closing := self._bound_reached(turn):
+            messages.append(Message(role="user", content=texts.CLOSE_NOW))
+        reply = await self._reply(messages, ctx)
+        if closing and reply.tool_calls:
+            reply = reply.model_copy(update={"tool_calls": (), "text": reply.text or texts.LIMIT_REACHED})
+        line = AssistantLine(
+            turn=ctx.turn,
+            content=reply.text,
+            tool_calls=reply.tool_calls,
+            covers=covers,
+            provider=reply.provider,
+            model=reply.model,
+            usage=reply.usage,
+            stop_reason=reply.stop_reason,
+            native=reply.native,
+        )
+        if not reply.tool_calls:
+            update = {"final": True, "content": self.format_response(reply), "reply_to": ctx.reply_to}
+            line = line.model_copy(update=update)
+        await self._record(line)
+
+    async def _reply(self, messages: list[Message], ctx: AgentContext) -> Reply:
+        """A whole reply: an empty one is asked for again, one cut by its length is continued, each once."""
+        try:
+            reply = await self.call_llm(messages)
+        except TooLarge:
+            if not await self._compact(ctx):
+                raise
+            reply = await self.call_llm(ctx.messages)
+        if reply.tool_calls and reply.stop_reason != "length":
+            return reply
+        if reply.stop_reason == "length":
+            return await self._continued(messages, reply)
+        if not reply.text.strip():
+            await self._spent(reply.provider, reply.model, reply.usage)
+            return await self.call_llm([*messages, Message(role="user", content=texts.ANSWER_NOW)])
+        return reply
+
+    async def _continued(self, messages: list[Message], cut: Reply) -> Reply:
+        await self._spent(cut.provider, cut.model, cut.usage)
+        said = [Message(role="assistant", content=cut.text)] if cut.text.strip() else []
+        nudge = Message(role="user", content=texts.CONTINUE if said else texts.BE_BRIEF)
+        rest = await self.call_llm([*messages, *said, nudge])
+        if rest.tool_calls and rest.stop_reason == "length":
+            raise BrokenReply(texts.CUT_TWICE, provider=rest.provider, model=rest.model)
+        return rest.model_copy(update={"text": cut.text + rest.text})
+
+    async def _execute(self, call: ToolCall) -> ToolResult:
+        result = await invoke(self._parts.handler, self._parts.toolbox, self._parts.machine, call)
+        if turn := current_turn():
+            await self._record(ToolResultLine(turn=turn.ctx.turn, **result.model_dump()))
+        return result
+
+    async def _compact(self, ctx: AgentContext) -> bool:
+        return await compact(ctx, self._parts.brain, self._parts.store, self._options(current_turn(), quiet=True))
+
+    # ------------------------------------------------------------ small parts
+
+    def _check_leaving(self) -> None:
+        if self._leaving:
+            raise TurnInterrupted
+
+    def _bound_reached(self, turn: Turn) -> bool:
+        """Steps, calls, money or time are used up: the next reply is a summary without tools."""
+        limits, used = self._settings, turn.ctx.conversation.spending
+        return (
+            used.steps >= limits.turn_max_steps
+            or used.calls >= limits.turn_max_tool_calls
+            or 0 < limits.turn_budget_usd <= used.usd
+            or turn.overdue
+        )
+
+    def _only_reads(self, call: ToolCall) -> bool:
+        return self._parts.toolbox.risk(call.name, call.arguments) is Risk.READ
+
+    def _folder(self, ctx: AgentContext) -> Path:
+        """The chat's project; the first root when there is none or it is gone."""
+        workspace = self._parts.machine.workspace
+        try:
+            return workspace.resolve(ctx.project or ".", workspace.roots[0])
+        except WorkspaceError:
+            return workspace.roots[0]
+
+    def _failure(self, ctx: AgentContext, text: str) -> AssistantLine:
+        return AssistantLine(
+            turn=ctx.turn,
+            content=text,
+            covers=ctx.conversation.last_user_seq,
+            final=True,
+            failed=True,
+            reply_to=ctx.reply_to,
+        )
+
+    async def _record(self, line: AssistantLine | ToolResultLine | UsageLine) -> None:
+        turn = current_turn()
+        if turn is not None:
+            await self._parts.store.append(turn.ctx.session_id, line)
+            await self._parts.store.refresh(turn.ctx)
+
+    async def _spent(self, provider: str, model: str, usage: Usage) -> None:
+        turn = current_turn()
+        if turn is not None:
+            await self._record(UsageLine(turn=turn.ctx.turn, usage=usage, provider=provider, model=model))
+
+    def _emit(self, event: LiveEvent) -> None:
+        if turn := current_turn():
+            self._parts.sink.publish(turn.ctx.session_id, event)
+
+    def _options(self, turn: Turn | None, *, quiet: bool = False) -> CallOptions:
+        def emit(event: LiveEvent) -> None:
+            if not quiet:
+                self._emit(event)
+
+        async def may_pay(provider: str) -> bool:
+            if turn is None:
+                return False
+            bound_to = digest("pay", provider, str(turn.ctx.turn))
+            call_id = f"pay-{provider}-{turn.ctx.turn}"
+            question = texts.pay_question(provider)
+            return await self._parts.approvals.ask(turn.ctx, call_id, "pay", question, bound_to) == "allow"
+
+        now = asyncio.get_running_loop().time()
+        deadline = max(turn.deadline, now + 60) if turn else now + self._settings.turn_seconds
+        return CallOptions(deadline=deadline, emit=emit, spent=self._spent, may_pay=may_pay)

@@ -1,0 +1,86 @@
+"""What the agent and a model say to each other: messages, tool calls, replies, results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["user", "assistant", "tool", "system"]
+
+
+class ToolCall(BaseModel):
+    """`arguments` is the JSON text as the model wrote it: it may be malformed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    arguments: str = "{}"
+
+
+class NativeBlocks(BaseModel):
+    """Provider-native blocks (thinking, signatures): replayed only to the same provider and model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: str
+    model: str
+    blocks: list[dict[str, object]]
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    role: Role
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    is_error: bool = False
+    native: NativeBlocks | None = None
+    seq: int = Field(default=0, exclude=True)  # 0: not in the log yet
+    ts: float = Field(default=0.0, exclude=True)  # UNIX time of a user message
+
+
+class Usage(BaseModel):
+    """Tokens of one model call as the provider reports them; `input` includes `cached`. Money in US dollars."""
+
+    model_config = ConfigDict(frozen=True)
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    usd: float = 0.0
+
+
+class Reply(BaseModel):
+    """The whole of one model call. `stop_reason`: stop | tool_calls | length | refusal."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+    stop_reason: Literal["stop", "tool_calls", "length", "refusal"] = "stop"
+    provider: str = ""
+    model: str = ""
+    native: NativeBlocks | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class ToolResult(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    call_id: str
+    name: str
+    content: str
+    is_error: bool = False
+    ms: int = 0
+
+
+def as_messages(messages: Iterable[Message | Mapping[str, object]]) -> list[Message]:
+    """Accepts the plain dictionaries of the specification's snippets as well."""
+    return [m if isinstance(m, Message) else Message.model_validate(m) for m in messages]

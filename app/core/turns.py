@@ -1,0 +1,63 @@
+"""TurnRunner: the work of a session's lane — every open message of one session, in order."""
+
+from __future__ import annotations
+
+from loguru import logger
+
+from app.core import texts
+from app.core.approvals import Approvals
+from app.core.context import AgentContext
+from app.core.contexts import Contexts
+from app.core.contracts import EventSink, LiveEvent, SessionStore
+from app.core.errors import TurnInterrupted, TurnPostponed
+from app.core.events import ReplyLine
+from app.core.lanes import Lanes
+from app.core.loop import AgentLoop
+
+
+class TurnRunner:
+    def __init__(
+        self, loop: AgentLoop, store: SessionStore, contexts: Contexts, approvals: Approvals, sink: EventSink
+    ) -> None:
+        self._loop = loop
+        self._store = store
+        self._contexts = contexts
+        self._approvals = approvals
+        self._sink = sink
+        self._told_to_wait: set[tuple[str, int]] = set()
+        self.lanes = Lanes("turn", self._work)
+
+    def wake(self, session_id: str) -> None:
+        """Something was added to the session: an open question is looked at again, open messages are answered."""
+        self._approvals.poke(session_id)
+        self.lanes.wake(session_id)
+
+    async def stop(self, session_id: str) -> bool:
+        """/para. False when nothing was under way."""
+        running = await self.lanes.cancel(session_id)
+        ctx = await self._contexts.get(session_id)
+        waiting = bool(ctx.conversation.open)
+        await self._loop.stop(ctx)
+        return running or waiting
+
+    async def _work(self, session_id: str) -> None:
+        ctx = await self._contexts.get(session_id)
+        while ctx.conversation.open:
+            try:
+                await self._loop.process_message(ctx)
+            except TurnInterrupted:
+                return
+            except TurnPostponed as pause:
+                await self._tell_once(ctx, pause)
+                self.lanes.wake_at(session_id, pause.until)
+                return
+            await self._store.refresh(ctx)
+
+    async def _tell_once(self, ctx: AgentContext, pause: TurnPostponed) -> None:
+        """The turn stays open and goes on by itself; the user hears so once."""
+        logger.warning("turn {} of {} postponed: {}", ctx.turn, ctx.session_id, pause)
+        self._sink.publish(ctx.session_id, LiveEvent("status", texts.postponed(pause.until)))
+        if (ctx.session_id, ctx.turn) not in self._told_to_wait:
+            self._told_to_wait.add((ctx.session_id, ctx.turn))
+            notice = ReplyLine(turn=ctx.turn, content=texts.postponed_notice(str(pause)), reply_to=ctx.reply_to)
+            await self._store.append(ctx.session_id, notice)
