@@ -125,7 +125,7 @@ class TelegramPoller:
             self.state = texts.TELEGRAM_CONFLICT
         elif isinstance(error, NetworkError):
             self.state = texts.TELEGRAM_UNREACHABLE
-        logger.warning("Telegram: {}", type(error).__name__)
+        logger.warning("Telegram: {}: {}", type(error).__name__, error)
         seconds = min(60.0, 2.0 ** min(failures, 6))
         await self._pause(_seconds(error) if isinstance(error, RetryAfter) else seconds)
         return True

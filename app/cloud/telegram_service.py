@@ -26,8 +26,14 @@ class TelegramService:
         self._poller: TelegramPoller | None = None
         self._polling: asyncio.Task[None] | None = None
         self._typing: dict[str, asyncio.Task[None]] = {}
-        self.bot = _build_bot(settings)
+        self._requests = (AiohttpRequest(), AiohttpRequest())  # what is sent, and the long poll
+        self.bot = _build_bot(settings, *self._requests)
         self.channels: dict[str, Channel] = {"telegram": TelegramChannel(self.bot)} if self.bot else {}
+
+    async def open(self) -> None:
+        """From here on answers can be sent; nothing is received before start()."""
+        for request in self._requests:
+            await request.initialize()
 
     def start(self, inbox: Inbox, hub: LiveHub) -> None:
         if self.bot is None:
@@ -49,8 +55,8 @@ class TelegramService:
                 await task
 
     async def close(self) -> None:
-        if self.bot is not None:
-            await self.bot.shutdown()
+        for request in self._requests:
+            await request.shutdown()
 
     def _on_event(self, session_id: str, event: LiveEvent) -> None:
         """While a turn works for a Telegram chat, the chat says 'typing…'."""
@@ -67,7 +73,7 @@ class TelegramService:
             await asyncio.sleep(_TYPING_SECONDS)
 
 
-def _build_bot(settings: Settings) -> Bot | None:
+def _build_bot(settings: Settings, request: AiohttpRequest, polling: AiohttpRequest) -> Bot | None:
     if settings.telegram_token is None:
         return None
     base = settings.telegram_api_base_url
@@ -75,6 +81,6 @@ def _build_bot(settings: Settings) -> Bot | None:
         settings.telegram_token.get_secret_value(),
         base_url=f"{base}/bot",
         base_file_url=f"{base}/file/bot",
-        request=AiohttpRequest(),
-        get_updates_request=AiohttpRequest(),
+        request=request,
+        get_updates_request=polling,
     )

@@ -40,9 +40,7 @@ def installed(environment: Environment) -> Environment:
 
 def test_the_first_ensure_makes_a_working_venv_and_the_second_touches_nothing(fresh: Environment) -> None:
     python = fresh.ensure(DEV)
-    ran = subprocess.run(
-        [python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True
-    )
+    ran = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True)
     assert Path(ran.stdout.strip()).resolve() == fresh.venv.resolve()
     before = {path: path.stat().st_mtime_ns for path in fresh.venv.rglob("*")}
 
@@ -135,12 +133,8 @@ if POSIX:
             "print('up', flush=True)\n"
             "time.sleep(30)"
         )
-        launcher = (
-            f"from tools.serve import replace_process as r; import sys; r([sys.executable, '-c', {server!r}])"
-        )
-        with subprocess.Popen(
-            [sys.executable, "-c", launcher], cwd=serve.ROOT, stdout=subprocess.PIPE
-        ) as process:
+        launcher = f"from tools.serve import replace_process as r; import sys; r([sys.executable, '-c', {server!r}])"
+        with subprocess.Popen([sys.executable, "-c", launcher], cwd=serve.ROOT, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"up\n"
             process.send_signal(signal.SIGTERM)
@@ -167,9 +161,7 @@ def test_what_it_does_without_a_command_is_explain() -> None:
     shown = subprocess.run([sys.executable, "dev.py", "-h"], cwd=serve.ROOT, capture_output=True, check=True)
     text = shown.stdout.decode("utf-8")
     assert all(f"  {command} " in text for command in ("run", "test", "check", "fix", "bench", "lock"))
-    unknown = subprocess.run(
-        [sys.executable, "dev.py", "vuela"], cwd=serve.ROOT, capture_output=True, check=False
-    )
+    unknown = subprocess.run([sys.executable, "dev.py", "vuela"], cwd=serve.ROOT, capture_output=True, check=False)
     assert unknown.returncode == 2
 
 

@@ -38,9 +38,7 @@ def test_the_lock_the_project_and_the_exports_agree() -> None:
         ("poetry.lock", r'(name = "loguru"\nversion = )"[^"]+"', r'\1"9.9.9"', "y poetry.lock dice 9.9.9"),
     ],
 )
-def test_a_disagreement_is_named(
-    copy: Path, file: str, pattern: str, replacement: str, complaint: str
-) -> None:
+def test_a_disagreement_is_named(copy: Path, file: str, pattern: str, replacement: str, complaint: str) -> None:
     text = (copy / file).read_text("utf-8")
     changed = re.sub(pattern, replacement, text, count=1)
     assert changed != text
@@ -70,6 +68,4 @@ def test_no_file_of_the_lock_names_a_registry() -> None:
     """A host in a lock file would send everybody to one machine's mirror."""
     for path in [*(lock.ROOT / name for name in FILES[1:]), *testkit.AIMOCK_MANIFESTS]:
         text = path.read_text("utf-8")
-        assert not re.search(
-            r"(?i)file://|\[package\.source\]|\"resolved\"|https?://[^\s\"]*/simple", text
-        ), path
+        assert not re.search(r"(?i)file://|\[package\.source\]|\"resolved\"|https?://[^\s\"]*/simple", text), path

@@ -34,9 +34,7 @@ def setting_names() -> set[str]:
 def test_the_image_is_built_from_files_that_exist_and_docker_is_allowed_to_see() -> None:
     allowed = re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
     copied = [
-        source
-        for line in re.findall(r"^COPY (?!--from)(.*)", DOCKERFILE, re.MULTILINE)
-        for source in sources(line)
+        source for line in re.findall(r"^COPY (?!--from)(.*)", DOCKERFILE, re.MULTILINE) for source in sources(line)
     ]
     assert copied
     for source in copied:
@@ -106,9 +104,7 @@ if os.name == "posix":
         else:
             folders, expected = {}, str(os.geteuid())
         run = [str(ROOT / "docker/entrypoint.sh"), "sh", "-c", "id -u; echo $$"]
-        with subprocess.Popen(
-            run, env={**os.environ, **folders}, stdout=subprocess.PIPE, text=True
-        ) as process:
+        with subprocess.Popen(run, env={**os.environ, **folders}, stdout=subprocess.PIPE, text=True) as process:
             output, _ = process.communicate(timeout=10)
         assert output.split() == [expected, str(process.pid)], "same process: signals arrive"
         for folder in folders.values():
@@ -130,6 +126,4 @@ def test_git_ignores_secrets_data_and_what_dev_py_makes(name: str) -> None:
 
 
 def test_the_example_configuration_is_not_ignored() -> None:
-    assert (
-        subprocess.run(["git", "check-ignore", "-q", ".env.example"], cwd=ROOT, check=False).returncode == 1
-    )
+    assert subprocess.run(["git", "check-ignore", "-q", ".env.example"], cwd=ROOT, check=False).returncode == 1

@@ -55,9 +55,7 @@ def test_needs_a_browser():
 @pytest.mark.parametrize(
     ("ci", "summary"), [("false", "1 passed, 2 skipped, 1 error"), ("true", "1 failed, 1 passed, 2 errors")]
 )
-def test_what_is_skipped_or_reached_outside_does_not_pass_unnoticed(
-    tmp_path: Path, ci: str, summary: str
-) -> None:
+def test_what_is_skipped_or_reached_outside_does_not_pass_unnoticed(tmp_path: Path, ci: str, summary: str) -> None:
     (tmp_path / "test_inner.py").write_text(INNER)
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     (tmp_path / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text("utf-8"))

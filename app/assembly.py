@@ -1,0 +1,155 @@
+"""The default parts and how they fit together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from app import __version__
+from app.cloud.delivery import Delivery
+from app.cloud.providers import ProviderManager
+from app.cloud.sessions import SessionManager
+from app.config import CODE_DIR, Settings
+from app.core import texts
+from app.core.approvals import Approvals
+from app.core.commands import Commands
+from app.core.context import AgentContext
+from app.core.contexts import Contexts
+from app.core.contracts import Brain, Channel, SessionStore
+from app.core.gates import announced, approved, build_handler, not_repeated, rate_limited, timed, traced
+from app.core.inbox import Inbox
+from app.core.live import LiveHub
+from app.core.loop import AgentLoop, Parts
+from app.core.machine import Machine, ToolLimits
+from app.core.status import MissingItem, StatusReport
+from app.core.toolkit import Toolbox
+from app.core.tools import ALL_TOOLS
+from app.core.turns import TurnRunner
+from app.safety.fetch import WebFetcher
+from app.safety.redaction import SecretRedactor
+from app.safety.sandbox import ProcessSandbox
+from app.safety.surroundings import MEMORY_FILES, LocalSurroundings
+from app.safety.workspace import Workspace
+
+_GRACE_SECONDS = 30.0  # a tool's own time limit speaks first
+
+
+def build_machine(settings: Settings) -> Machine:
+    for folder in (settings.workspace_dir, *settings.projects_dirs):
+        folder.mkdir(parents=True, exist_ok=True)
+    memory = [settings.workspace_dir / name for name in MEMORY_FILES]
+    hidden = [CODE_DIR, settings.data_dir, Path(".env")]
+    ceilings = [root.parent for root in settings.projects_dirs]  # git looks for no repository above a root
+    limits = ToolLimits(settings.tool_seconds, settings.tool_output_chars, settings.tools_per_minute)
+    return Machine(
+        workspace=Workspace(settings.projects_dirs, hidden=hidden, files=memory),
+        sandbox=ProcessSandbox(settings.data_dir / "home", timezone=settings.timezone, ceilings=ceilings),
+        fetcher=WebFetcher(),
+        redactor=SecretRedactor(settings.secrets()),
+        limits=limits,
+    )
+
+
+def build_store(settings: Settings, hub: LiveHub) -> SessionManager:
+    return SessionManager(settings.data_dir, sink=hub, retention_days=settings.session_retention_days)
+
+
+def build_parts(
+    settings: Settings, *, store: SessionStore | None = None, hub: LiveHub | None = None, brain: Brain | None = None
+) -> Parts:
+    """Without arguments: what AgentLoop(settings) alone stands on."""
+    hub = hub or LiveHub()
+    store = store or build_store(settings, hub)
+    machine = build_machine(settings)
+    contexts = Contexts(store)
+    approvals = Approvals(store, contexts, settings.approval_minutes)
+    gates = (
+        traced,
+        not_repeated,
+        approved(approvals, settings.approvals, machine),
+        announced(store),
+        rate_limited(settings.tools_per_minute),
+        timed(settings.tool_seconds + _GRACE_SECONDS),
+    )
+    return Parts(
+        brain=brain or ProviderManager(settings),
+        store=store,
+        contexts=contexts,
+        toolbox=Toolbox(ALL_TOOLS),
+        handler=build_handler(gates),
+        machine=machine,
+        approvals=approvals,
+        surroundings=LocalSurroundings(settings.workspace_dir, settings.projects_dirs, machine.sandbox.shell_name),
+        sink=hub,
+    )
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything that one running Nanobot consists of, channels aside."""
+
+    settings: Settings
+    hub: LiveHub
+    parts: Parts
+    store: SessionManager
+    loop: AgentLoop
+    runner: TurnRunner
+    commands: Commands
+    inbox: Inbox
+    delivery: Delivery
+    reporter: Reporter
+
+
+def build_house(settings: Settings, channels: Mapping[str, Channel], brain: Brain | None = None) -> House:
+    hub = LiveHub()
+    store = build_store(settings, hub)
+    parts = build_parts(settings, store=store, hub=hub, brain=brain)
+    loop = AgentLoop(settings, parts)
+    runner = TurnRunner(loop, store, parts.contexts, parts.approvals, hub)
+    reporter = Reporter(settings, parts, runner)
+    commands = Commands(store, parts.contexts, store.chats, runner, parts.surroundings, reporter.chat_text)
+    inbox = Inbox(store, store.chats, runner, commands, parts.approvals)
+    delivery = Delivery(store, parts.contexts, channels)
+    hub.listen(delivery.on_event)
+    return House(settings, hub, parts, store, loop, runner, commands, inbox, delivery, reporter)
+
+
+class Reporter:
+    """`telegram` is set by whoever runs the poller."""
+
+    def __init__(self, settings: Settings, parts: Parts, runner: TurnRunner) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._runner = runner
+        self._began = time.monotonic()
+        self.telegram: Callable[[], tuple[str, bool]] = lambda: (texts.TELEGRAM_OFF, False)
+
+    async def report(self) -> StatusReport:
+        telegram, ready = self.telegram()
+        return StatusReport(
+            version=__version__,
+            uptime_seconds=time.monotonic() - self._began,
+            routes=self._parts.brain.routes(),
+            telegram=telegram,
+            telegram_ok=ready,
+            spent_today_usd=self._parts.brain.ledger.today(),
+            daily_budget_usd=self._settings.daily_budget_usd,
+            sandbox=self._parts.machine.sandbox.description,
+            open_work=len(self._runner.lanes.busy),
+            missing=self._missing(),
+        )
+
+    async def chat_text(self, ctx: AgentContext) -> str:
+        return texts.status_text(await self.report(), ctx.session_id, ctx.project)
+
+    def _missing(self) -> list[MissingItem]:
+        s = self._settings
+        absent = {
+            "GROQ_API_KEY": s.groq_api_key is None,
+            "ANTHROPIC_API_KEY": s.anthropic_api_key is None,
+            "TELEGRAM_TOKEN": s.telegram_token is None,
+            "TELEGRAM_USER_ID": s.telegram_token is not None and not s.owners,
+        }
+        return [MissingItem(name, *texts.WHERE_TO_GET[name]) for name, is_absent in absent.items() if is_absent]

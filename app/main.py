@@ -1,0 +1,111 @@
+"""Entry point: `uvicorn app.main:app`. create_app() and lifespan, where the parts meet and part."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+from loguru import logger
+
+from app import __version__
+from app.assembly import House, build_house
+from app.cloud.telegram_service import TelegramService
+from app.config import Settings, load_settings
+from app.core import recovery
+from app.core.errors import ConfigError, StorageError
+from app.core.events import ReplyLine, ReplyTo
+from app.logs import set_up_logs
+from app.web.app import install, serving
+from app.web.parts import WebParts
+
+_PATIENCE_SECONDS = 15.0  # for the steps under way; everything together leaves within 25 s
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    settings: Settings = app.state.settings
+    telegram = TelegramService(settings)
+    house = build_house(settings, telegram.channels)
+    set_up_logs(settings, house.parts.machine.redactor)
+    await telegram.open()
+    await _open(house)
+    telegram.start(house.inbox, house.hub)
+    house.reporter.telegram = telegram.state
+    background = asyncio.create_task(house.parts.brain.check_models())
+    try:
+        async with serving(app, _web_parts(house)):
+            logger.info("Nanobot {} is ready", __version__)
+            yield
+    finally:
+        background.cancel()
+        await _close(house, telegram)
+
+
+def _web_parts(house: House) -> WebParts:
+    return WebParts(house.settings, house.store, house.hub, house.inbox, house.reporter.report)
+
+
+async def _open(house: House) -> None:
+    """Waits for a predecessor to leave the data folder, then takes up what it left open."""
+    await house.store.open()
+    house.parts.brain.ledger.restore(await recovery.spent_today(house.store, house.settings.timezone, time.time()))
+    house.parts.brain.on_notice = lambda text: _tell_owner(house, text)
+    await recovery.resume(house.store, house.commands, house.runner, house.delivery.lanes.wake)
+
+
+async def _close(house: House, telegram: TelegramService) -> None:
+    """No new work; steps under way end and are saved; what is open goes on at the next start."""
+    house.hub.close()
+    house.loop.leave()
+    await telegram.stop_polling()
+    await house.runner.lanes.close(_PATIENCE_SECONDS)
+    await house.delivery.lanes.close(3.0)
+    await telegram.close()
+    await house.parts.brain.aclose()
+    await house.parts.machine.fetcher.aclose()
+    await house.store.close()
+    logger.info("Nanobot has left")
+
+
+def _tell_owner(house: House, text: str) -> None:
+    """A notice in the owner's own chat; without Telegram it is in the log and on the status page."""
+    logger.warning("notice: {}", text)
+    owner = house.settings.telegram_user_id
+    if owner is None or house.settings.telegram_token is None:
+        return
+
+    async def tell() -> None:
+        session_id = await house.store.chats.session_of(f"telegram_{owner}")
+        place = ReplyTo(channel="telegram", chat_id=owner)
+        with suppress(StorageError):
+            await house.store.append(session_id, ReplyLine(content=text, reply_to=place))
+
+    task = asyncio.get_running_loop().create_task(tell())
+    _notices.add(task)
+    task.add_done_callback(_notices.discard)
+
+
+_notices: set[asyncio.Task[None]] = set()
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Raises ConfigError when a setting is malformed."""
+    app = FastAPI(title="Nanobot", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.settings = settings or load_settings()
+    install(app)
+    return app
+
+
+def _create_or_exit() -> FastAPI:
+    try:
+        return create_app()
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
+
+
+app = _create_or_exit()
