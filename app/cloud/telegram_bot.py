@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from loguru import logger
 from telegram import Bot, CallbackQuery, Message, Update
-from telegram.error import BadRequest, Conflict, InvalidToken, NetworkError, RetryAfter, TelegramError
+from telegram.error import Conflict, InvalidToken, NetworkError, RetryAfter, TelegramError
 
 from app.cloud.delivery import parse_choice
 from app.core import texts
@@ -17,6 +17,7 @@ from app.core.events import ReplyTo
 from app.core.inbox import Inbox
 
 POLL_SECONDS = 50
+FIRST_PAUSE = 1.0  # seconds after a failure; doubles up to a minute
 UPDATES = ["message", "callback_query"]
 _MOST_STRANGERS = 1_000
 
@@ -80,6 +81,10 @@ class TelegramPoller:
         self.state = texts.TELEGRAM_STARTING
         self.ready = False
 
+    @property
+    def username(self) -> str:
+        return self._context.username
+
     async def run(self) -> None:
         """Until cancelled, or until Telegram rejects the token. The first getUpdates carries no offset."""
         offset: int | None = None
@@ -91,7 +96,8 @@ class TelegramPoller:
                 updates = await self._context.bot.get_updates(
                     offset, timeout=POLL_SECONDS, allowed_updates=UPDATES, read_timeout=POLL_SECONDS + 10
                 )  # fmt: skip
-                self.state, self.ready, failures = texts.telegram_ready(self._context.username), True, 0
+                self._works()
+                failures = 0
             except TelegramError as error:
                 failures += 1
                 if not await self._survive(error, failures):
@@ -108,11 +114,15 @@ class TelegramPoller:
             try:
                 self._context.username = (await self._context.bot.get_me()).username or ""
                 logger.info("Telegram: polling as @{}", self._context.username)
+                self._works()
                 return True
             except TelegramError as error:
                 failures += 1
                 if not await self._survive(error, failures):
                     return False
+
+    def _works(self) -> None:
+        self.state, self.ready = texts.telegram_ready(self._context.username), True
 
     async def _survive(self, error: TelegramError, failures: int) -> bool:
         """Says what is wrong and waits; False when waiting cannot help."""
@@ -126,7 +136,7 @@ class TelegramPoller:
         elif isinstance(error, NetworkError):
             self.state = texts.TELEGRAM_UNREACHABLE
         logger.warning("Telegram: {}: {}", type(error).__name__, error)
-        seconds = min(60.0, 2.0 ** min(failures, 6))
+        seconds = min(60.0, FIRST_PAUSE * 2.0 ** min(failures - 1, 6))
         await self._pause(_seconds(error) if isinstance(error, RetryAfter) else seconds)
         return True
 
@@ -139,7 +149,7 @@ class TelegramPoller:
             except StorageError as error:
                 logger.error("update {} cannot be stored: {}", update.update_id, error)
                 self.state = str(error)
-                await self._pause(10)
+                await self._pause(10 * FIRST_PAUSE)
             except Exception:  # noqa: BLE001  boundary: one update that we cannot read must not stop all that follow
                 logger.exception("update {} cannot be handled", update.update_id)
                 return
@@ -186,14 +196,12 @@ async def _greet_stranger(message: Message, context: BotContext) -> None:
 
 
 async def _show_decision(query: CallbackQuery, text: str) -> None:
-    """An old query (after a wake) can no longer be answered: that is no error."""
-    try:
-        await query.edit_message_reply_markup(None)
-        await query.answer(text)
-    except BadRequest as error:
-        logger.debug("button press not confirmed: {}", error.message)
-    except TelegramError as error:
-        logger.warning("button press not confirmed: {}", type(error).__name__)
+    """Best effort: an old query (after a wake) can no longer be answered, and that is no error."""
+    for step in (query.answer(text), query.edit_message_reply_markup(None)):
+        try:
+            await step
+        except TelegramError as error:
+            logger.debug("button press not confirmed: {}", error.message)
 
 
 def _seconds(error: RetryAfter) -> float:

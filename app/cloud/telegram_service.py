@@ -42,6 +42,10 @@ class TelegramService:
         self._polling = asyncio.create_task(self._poller.run(), name="telegram-polling")
         hub.listen(self._on_event)
 
+    @property
+    def bot_username(self) -> str:
+        return self._poller.username if self._poller else ""
+
     def state(self) -> tuple[str, bool]:
         """(a Spanish sentence, whether it works)."""
         if self._poller is None:
