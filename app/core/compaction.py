@@ -19,22 +19,24 @@ from app.core.messages import Message
 from app.core.prompt import count
 from app.core.usage import count_message
 
-FULL = 0.8  # of the window: time to sum up
-KEEP = 0.4  # of the window: what stays word for word
+FULL = 0.8  # of the room for messages: time to sum up
+KEEP = 0.4  # of it: what stays word for word
+_BASE_TOKENS = 2_000  # system prompt and tools
+_ANSWER_SHARE = 4  # a quarter of the window is the answer's
 _SUMMARY_TOKENS = 1_024
 
 
 def is_full(ctx: AgentContext, brain: Brain) -> bool:
-    return count(ctx.messages) > brain.window_tokens() * FULL
+    return count(ctx.messages) > _room(brain) * FULL
 
 
 async def compact(ctx: AgentContext, brain: Brain, store: SessionStore, options: CallOptions) -> bool:
     """False when nothing could be summed up: the old window stays as it is."""
-    window = brain.window_tokens()
-    block = _old_block(ctx, window)
+    room = _room(brain)
+    block = _old_block(ctx, room)
     if block is None:
         return False
-    asked = Message(role="user", content=_transcript(block, ctx.conversation.summary, window // 2))
+    asked = Message(role="user", content=_transcript(block, ctx.conversation.summary, room // 2))
     request = ModelRequest(messages=[asked], system=texts.SUMMARIZE, max_tokens=_SUMMARY_TOKENS)
     try:
         reply = await brain.complete(request, options)
@@ -50,6 +52,12 @@ async def compact(ctx: AgentContext, brain: Brain, store: SessionStore, options:
     return True
 
 
+def _room(brain: Brain) -> int:
+    """Tokens of the window that messages may fill."""
+    window = brain.window_tokens()
+    return max(window - _BASE_TOKENS - window // _ANSWER_SHARE, window // _ANSWER_SHARE)
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """Messages to sum up; `upto` is the seq of the last of them."""
@@ -58,8 +66,8 @@ class Block:
     upto: int
 
 
-def _old_block(ctx: AgentContext, window: int) -> Block | None:
-    """The oldest messages beyond KEEP of the window, cut where a user message begins.
+def _old_block(ctx: AgentContext, room: int) -> Block | None:
+    """The oldest messages beyond KEEP of the room, cut where a user message begins.
 
     Never between a call and its result, never past something that is still open.
     """
@@ -77,7 +85,7 @@ def _old_block(ctx: AgentContext, window: int) -> Block | None:
         if not clean:
             continue
         best = cut
-        if tail >= window * KEEP:
+        if tail >= room * KEEP:
             break
     if not best:
         return None

@@ -132,7 +132,7 @@ class AgentContext:
             case ToolStartedLine():
                 self._decisions = {k: d for k, d in self._decisions.items() if k[0] != line.call_id}
             case AssistantLine():
-                self._decisions = {}
+                self._decisions = {k: d for k, d in self._decisions.items() if k[1] == "pay" and not line.final}
                 self.questions = {}
             case ProjectLine():
                 self.project = line.path

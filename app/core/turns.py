@@ -25,6 +25,7 @@ class TurnRunner:
         self._approvals = approvals
         self._sink = sink
         self._told_to_wait: set[tuple[str, int]] = set()
+        self._stopping: set[str] = set()
         self.lanes = Lanes("turn", self._work)
 
     def wake(self, session_id: str) -> None:
@@ -34,13 +35,20 @@ class TurnRunner:
 
     async def stop(self, session_id: str) -> bool:
         """/para. False when nothing was under way."""
-        running = await self.lanes.cancel(session_id)
-        ctx = await self._contexts.get(session_id)
-        waiting = bool(ctx.conversation.open)
-        await self._loop.stop(ctx)
+        self._stopping.add(session_id)
+        try:
+            running = await self.lanes.cancel(session_id)
+            ctx = await self._contexts.get(session_id)
+            waiting = bool(ctx.conversation.open)
+            await self._loop.stop(ctx)
+        finally:
+            self._stopping.discard(session_id)
+        self.lanes.wake(session_id)  # for a message that came meanwhile
         return running or waiting
 
     async def _work(self, session_id: str) -> None:
+        if session_id in self._stopping:
+            return
         ctx = await self._contexts.get(session_id)
         while ctx.conversation.open:
             try:

@@ -216,11 +216,16 @@ async def test_a_request_too_large_is_compacted_and_sent_again(tmp_path: Path) -
             ctx = await house.store.load_session(SESSION)
             ctx.add_message("user", words)
             await house.loop.process_message(ctx)
-        brain.window = 3_000
-        brain.script = [text("resumen"), TooLarge("no cabe", limit=3_000), text("resumen 2"), text("cabe")]
+
+        async def too_large(request: ModelRequest, call: CallOptions) -> Reply:
+            brain.window = 5_000  # what the refusal teaches
+            raise TooLarge("no cabe", limit=5_000)
+
+        brain.script = [too_large, text("resumen"), text("cabe")]
         ctx.add_message("user", "d")
-        answer = await house.loop.process_message(ctx)
-        assert answer in {"cabe", "resumen 2"}
+        assert await house.loop.process_message(ctx) == "cabe"
+        assert "summary" in await kinds(house.store, SESSION)
+        assert len(brain.requests[-1].messages) < len(brain.requests[-3].messages)
 
 
 async def test_each_user_message_carries_its_own_time_and_old_bytes_never_change(tmp_path: Path) -> None:
