@@ -18,6 +18,7 @@ from app.core.commands import Commands
 from app.core.context import AgentContext
 from app.core.contexts import Contexts
 from app.core.contracts import Brain, Channel, SessionStore
+from app.core.errors import ConfigError
 from app.core.gates import announced, approved, build_handler, not_repeated, rate_limited, timed, traced
 from app.core.inbox import Inbox
 from app.core.live import LiveHub
@@ -28,6 +29,7 @@ from app.core.toolkit import Toolbox
 from app.core.tools import ALL_TOOLS
 from app.core.turns import TurnRunner
 from app.safety.fetch import WebFetcher
+from app.safety.git_identity import git_identity
 from app.safety.redaction import SecretRedactor
 from app.safety.sandbox import ProcessSandbox
 from app.safety.surroundings import MEMORY_FILES, LocalSurroundings
@@ -37,15 +39,21 @@ _GRACE_SECONDS = 30.0  # a tool's own time limit speaks first
 
 
 def build_machine(settings: Settings) -> Machine:
+    """Raises ConfigError when a folder cannot be made."""
     for folder in (settings.workspace_dir, *settings.projects_dirs):
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(texts.cannot_make_folder(folder, error.strerror or "")) from error
     memory = [settings.workspace_dir / name for name in MEMORY_FILES]
     hidden = [CODE_DIR, settings.data_dir, Path(".env")]
     ceilings = [root.parent for root in settings.projects_dirs]  # git looks for no repository above a root
     limits = ToolLimits(settings.tool_seconds, settings.tool_output_chars, settings.tools_per_minute)
     return Machine(
         workspace=Workspace(settings.projects_dirs, hidden=hidden, files=memory),
-        sandbox=ProcessSandbox(settings.data_dir / "home", timezone=settings.timezone, ceilings=ceilings),
+        sandbox=ProcessSandbox(
+            settings.data_dir / "home", timezone=settings.timezone, ceilings=ceilings, env=git_identity()
+        ),
         fetcher=WebFetcher(),
         redactor=SecretRedactor(settings.secrets()),
         limits=limits,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
 
 from fastapi import FastAPI
 from loguru import logger
@@ -16,7 +18,7 @@ from app.assembly import House, build_house
 from app.cloud.telegram_service import TelegramService
 from app.config import Settings, load_settings
 from app.core import recovery
-from app.core.errors import ConfigError, StorageError
+from app.core.errors import ConfigError, NanobotError, StorageError
 from app.core.events import ReplyLine, ReplyTo
 from app.logs import set_up_logs
 from app.web.app import install, serving
@@ -29,12 +31,12 @@ _PATIENCE_SECONDS = 15.0  # for the steps under way; everything together leaves 
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     settings: Settings = app.state.settings
     telegram = TelegramService(settings)
-    house = build_house(settings, telegram.channels)
-    set_up_logs(settings, house.parts.machine.redactor)
-    await telegram.open()
-    await _open(house)
-    telegram.start(house.inbox, house.hub)
-    house.reporter.telegram = telegram.state
+    try:
+        house = build_house(settings, telegram.channels)
+        set_up_logs(settings, house.parts.machine.redactor)
+        await _open(house, telegram)
+    except (ConfigError, StorageError) as error:
+        _give_up(error)
     background = asyncio.create_task(house.parts.brain.check_models())
     try:
         async with serving(app, _web_parts(house)):
@@ -49,12 +51,15 @@ def _web_parts(house: House) -> WebParts:
     return WebParts(house.settings, house.store, house.hub, house.inbox, house.reporter.report)
 
 
-async def _open(house: House) -> None:
+async def _open(house: House, telegram: TelegramService) -> None:
     """Waits for a predecessor to leave the data folder, then takes up what it left open."""
+    await telegram.open()
     await house.store.open()
     house.parts.brain.ledger.restore(await recovery.spent_today(house.store, house.settings.timezone, time.time()))
     house.parts.brain.on_notice = lambda text: _tell_owner(house, text)
     await recovery.resume(house.store, house.commands, house.runner, house.delivery.lanes.wake)
+    telegram.start(house.inbox, house.hub)
+    house.reporter.telegram = telegram.state
 
 
 async def _close(house: House, telegram: TelegramService) -> None:
@@ -104,8 +109,14 @@ def _create_or_exit() -> FastAPI:
     try:
         return create_app()
     except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(2) from None
+        _give_up(error)
+
+
+def _give_up(error: NanobotError) -> NoReturn:
+    """One line, no traceback: nothing has begun. uvicorn would print both for an exception."""
+    sys.stderr.write(f"{error}\n")
+    sys.stderr.flush()
+    os._exit(2)
 
 
 app = _create_or_exit()

@@ -39,6 +39,10 @@ def folder_below_code(path: Path) -> str:
     return f"no puede estar dentro del código de Nanobot ({path}): elige una carpeta fuera de él"
 
 
+def cannot_make_folder(path: Path, reason: str) -> str:
+    return f"Configuración: no puedo crear la carpeta {path} ({reason}). Revisa WORKSPACE_DIR y PROJECTS_DIRS."
+
+
 # ---------------------------------------------------------------- sessions
 
 

@@ -100,7 +100,9 @@ async def test_a_kill_9_loses_nothing(tmp_path: Path, telegram: FakeTelegram) ->
 async def test_an_approval_on_telegram(tmp_path: Path, telegram: FakeTelegram) -> None:
     llm = await FakeLLM().start()
     env = telegram_env(telegram) | {"GROQ_API_KEY": GROQ_KEY, "GROQ_BASE_URL": llm.url}
-    llm.say({"calls": [{"name": "execute_shell", "arguments": {"command": "echo hecho > prueba.txt"}}]}, {"text": "Hecho."})
+    llm.say(
+        {"calls": [{"name": "execute_shell", "arguments": {"command": "echo hecho > prueba.txt"}}]}, {"text": "Hecho."}
+    )
     try:
         async with Server(tmp_path, env) as server:
             telegram.user_says(OWNER, "crea prueba.txt")

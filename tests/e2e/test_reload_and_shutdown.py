@@ -99,3 +99,17 @@ async def test_a_malformed_setting_stops_the_start_with_one_line(tmp_path: Path)
     out, _ = await process.communicate()
     assert process.returncode == 2
     assert out.decode() == "Configuración: PORT debe ser un número entero.\n"
+
+
+async def test_a_folder_that_cannot_be_made_stops_the_start_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "archivo").write_text("")
+    env = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME"}} | {
+        "DATA_DIR": str(tmp_path / "data"), "WORKSPACE_DIR": str(tmp_path / "archivo" / "x"),
+        "PROJECTS_DIRS": str(tmp_path / "p"), "PORT": "0",
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0",
+        cwd=Path(__file__).parents[2], env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert process.returncode == 2 and "no puedo crear la carpeta" in out.decode() and "Traceback" not in out.decode()

@@ -52,7 +52,9 @@ async def local(tmp_path: Path) -> AsyncIterator[Site]:
 
 @pytest.fixture
 async def guarded(tmp_path: Path) -> AsyncIterator[Site]:
-    settings = make_settings(tmp_path, dashboard_password=PASSWORD, public_url="https://bot.example.com", host="0.0.0.0")
+    settings = make_settings(
+        tmp_path, dashboard_password=PASSWORD, public_url="https://bot.example.com", host="0.0.0.0"
+    )
     async with running_site(settings) as site:
         yield site
 
@@ -95,9 +97,7 @@ async def test_without_a_password_this_machine_gets_in(local: Site) -> None:
         (LOCAL, "127.0.0.1", {"forwarded": f"for={OUTSIDE}"}),
     ],
 )
-async def test_without_a_password_nobody_else_does(
-    local: Site, base: str, peer: str, headers: dict[str, str]
-) -> None:
+async def test_without_a_password_nobody_else_does(local: Site, base: str, peer: str, headers: dict[str, str]) -> None:
     async with local.client(base, peer, **headers) as stranger:
         page, api = await stranger.get("/"), await stranger.get("/api/sessions")
         sent = await stranger.post("/api/v1/chat", json={"text": "hola"})
@@ -173,7 +173,9 @@ async def test_with_a_password_it_answers_to_its_own_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str, status: int
 ) -> None:
     monkeypatch.setenv("RENDER_EXTERNAL_URL", "https://nanobot.onrender.com")
-    settings = make_settings(tmp_path, dashboard_password=PASSWORD, public_url="https://bot.example.com", host="0.0.0.0")
+    settings = make_settings(
+        tmp_path, dashboard_password=PASSWORD, public_url="https://bot.example.com", host="0.0.0.0"
+    )
     async with running_site(settings) as site, site.browser(base, OUTSIDE) as browser:
         assert (await browser.get("/")).status_code == status
 
@@ -193,7 +195,12 @@ async def test_a_stranger_sees_only_the_login_page(guarded: Site) -> None:
         for path in ("/", "/sesiones", "/sesiones/telegram_1", "/estado", "/configuracion"):
             response = await stranger.get(path)
             assert response.headers["location"].startswith("/login")
-        for path in ("/api/sessions", "/api/sessions/telegram_1", "/api/v1/events?session_id=web_0123456789ab", "/docs"):
+        for path in (
+            "/api/sessions",
+            "/api/sessions/telegram_1",
+            "/api/v1/events?session_id=web_0123456789ab",
+            "/docs",
+        ):
             response = await stranger.get(path)
             assert response.status_code == (303 if path == "/docs" else 401)
         sent = await stranger.post("/api/v1/chat", json={"text": "hola"})
@@ -341,7 +348,9 @@ async def test_the_code_from_the_log_sets_the_password_at_once(log: list[str], t
     config = tmp_path / "data" / CONFIG_FILE
     assert PASSWORD not in config.read_text("utf-8")
     assert sys.platform == "win32" or stat.S_IMODE(config.stat().st_mode) == 0o600
-    restarted = load_settings(_env_file=None, data_dir=tmp_path / "data", workspace_dir=tmp_path / "home", host="0.0.0.0")
+    restarted = load_settings(
+        _env_file=None, data_dir=tmp_path / "data", workspace_dir=tmp_path / "home", host="0.0.0.0"
+    )
     access = await Access.open(restarted)
     assert access.mode == "password"
     assert await access.check_password(PASSWORD)
@@ -429,7 +438,9 @@ async def test_a_value_of_the_wrong_form_is_not_stored(local: Site, name: str, v
     assert not (local.house.settings.data_dir / CONFIG_FILE).exists()
 
 
-@pytest.mark.parametrize("value", ["plain", "with 'quotes' and \\ back\\slash\\", '"double"', "$argon2id$v=19$m=65536", "ñ # no"])
+@pytest.mark.parametrize(
+    "value", ["plain", "with 'quotes' and \\ back\\slash\\", '"double"', "$argon2id$v=19$m=65536", "ñ # no"]
+)
 def test_config_env_gives_back_what_it_was_given(tmp_path: Path, value: str) -> None:
     path = tmp_path / "new" / CONFIG_FILE
     update_config(path, {"A": "1", "GROQ_API_KEY": value})

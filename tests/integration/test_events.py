@@ -71,7 +71,9 @@ async def test_lines_written_while_it_replays_come_exactly_once(site: Site, base
             return await seqs(events, total)
 
     writing = asyncio.create_task(write(site, total))
-    viewers = [asyncio.create_task(view(index * 0.004, cursor)) for index, cursor in enumerate([0, 1, 0, 2, 0, 5, 0, 9])]
+    viewers = [
+        asyncio.create_task(view(index * 0.004, cursor)) for index, cursor in enumerate([0, 1, 0, 2, 0, 5, 0, 9])
+    ]
     await writing
     for viewer, cursor in zip(viewers, [0, 1, 0, 2, 0, 5, 0, 9], strict=True):
         assert await viewer == list(range(cursor + 1, total + 1))

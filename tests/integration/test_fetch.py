@@ -317,7 +317,8 @@ async def test_redirects_are_followed_and_the_last_address_is_told(site: Site, f
     "location",
     [
         "http://169.254.169.254/latest/meta-data/", "http://localhost/", "http://[::ffff:127.0.0.1]/", "file:///etc/passwd",
-        "http://127.0.0.1:22/", "http://user@127.0.0.1/", "//10.0.0.1/", "http://2130706433/", "http://[::1", "http://[]@/", "//[]", "ftp://127.0.0.1/",
+        "http://127.0.0.1:22/", "http://user@127.0.0.1/", "//10.0.0.1/", "http://2130706433/", "http://[::1",
+        "http://[]@/", "//[]", "ftp://127.0.0.1/",
         "http://127.0.0.1\\@example.com/",
     ],
 )  # fmt: skip

@@ -160,7 +160,9 @@ async def test_a_stranger_cannot_press_the_owners_buttons(tmp_path: Path, telegr
         assert first == "Rechazado" and "ya no está abierta" in second
 
 
-async def test_a_group_is_heard_only_when_addressed_and_has_its_own_file(tmp_path: Path, telegram: FakeTelegram) -> None:
+async def test_a_group_is_heard_only_when_addressed_and_has_its_own_file(
+    tmp_path: Path, telegram: FakeTelegram
+) -> None:
     async with bot(tmp_path, telegram, ScriptedBrain(text("en grupo"))) as (house, service):
         await until(lambda: service.state()[1])
         name = service.bot_username

@@ -55,6 +55,4 @@ def pytest_make_collect_report() -> Iterator[None]:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     if skipped:
-        terminalreporter.section(
-            f"{len(skipped)} SKIPPED: this run does not prove everything", red=True, bold=True
-        )
+        terminalreporter.section(f"{len(skipped)} SKIPPED: this run does not prove everything", red=True, bold=True)

@@ -1,0 +1,191 @@
+"""The part of the catalogue about files, commands and pages. In Spanish, like texts.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+# ---------------------------------------------------------------- workspace
+
+CREATED, REPLACED = "creado", "reemplazado"
+NEVER_SAID_WHY = "el sistema no dice por qué"
+SECRET_MARK = "[secreto oculto]"  # noqa: S105  what stands in place of a secret
+
+DISK_REASONS = {
+    "EACCES": "no hay permiso", "EPERM": "no hay permiso", "EROFS": "el disco es de solo lectura",
+    "ENOSPC": "el disco está lleno", "EDQUOT": "se ha agotado la cuota de disco", "EBUSY": "está en uso",
+    "ENAMETOOLONG": "el nombre es demasiado largo", "EINVAL": "el sistema no admite ese nombre",
+    "EMFILE": "hay demasiados archivos abiertos", "EIO": "el disco da errores", "EISDIR": "es una carpeta",
+    "ENOTDIR": "una parte de la ruta no es una carpeta", "ELOOP": "ha cambiado mientras se abría",
+    "ENOENT": "ha desaparecido mientras se abría",
+}  # fmt: skip
+
+
+def shown(path: str) -> str:
+    """A path as it can be shown: no control characters, not endless."""
+    clean = "".join(c if c.isprintable() else "�" for c in path)
+    return clean if len(clean) <= 200 else f"{clean[:100]}…{clean[-99:]}"
+
+
+def disk_problem(path: str, code: str) -> str:
+    return f"No se puede usar «{shown(path)}»: {DISK_REASONS.get(code, code or NEVER_SAID_WHY)}."
+
+
+def outside_workspace(path: str, roots: Sequence[str]) -> str:
+    return f"«{shown(path)}» queda fuera de las carpetas permitidas ({', '.join(map(shown, roots))})."
+
+
+def hidden_path(path: str) -> str:
+    return f"«{shown(path)}» es de Nanobot (código, datos o claves) y no se puede leer ni cambiar."
+
+
+def bad_path(path: str) -> str:
+    return f"«{shown(path)}» no es una ruta válida."
+
+
+def reserved_name(name: str) -> str:
+    return f"«{shown(name)}» es un nombre que Windows no admite: elige otro."
+
+
+def too_many_links(path: str) -> str:
+    return f"«{shown(path)}» pasa por demasiados enlaces simbólicos, quizá en círculo."
+
+
+def no_such_file(path: str, close: Sequence[str]) -> str:
+    hint = f" ¿Quizá {' o '.join(f'«{shown(name)}»' for name in close)}?" if close else ""
+    return f"No existe «{shown(path)}».{hint}"
+
+
+def is_a_folder(path: str) -> str:
+    return f"«{shown(path)}» es una carpeta: usa list_dir para ver qué contiene."
+
+
+def not_a_folder(path: str) -> str:
+    return f"«{shown(path)}» no es una carpeta: es un archivo, léelo con read_file."
+
+
+def not_a_regular_file(path: str) -> str:
+    return f"«{shown(path)}» no es un archivo normal (tubería, dispositivo o socket)."
+
+
+def several_names(path: str) -> str:
+    return f"«{shown(path)}» es un enlace duro: tiene otro nombre que puede estar fuera; no se modifica."
+
+
+def read_only_file(path: str) -> str:
+    return f"«{shown(path)}» está protegido contra escritura."
+
+
+def changed_meanwhile(path: str) -> str:
+    return f"«{shown(path)}» ha cambiado mientras tanto: vuelve a leerlo e inténtalo otra vez."
+
+
+def binary_file(path: str, kind: str, size: int) -> str:
+    return f"«{shown(path)}» no es texto: {kind}, {size} bytes."
+
+
+def unknown_kind(suffix: str) -> str:
+    return f"datos binarios ({shown(suffix)})" if suffix else "datos binarios"
+
+
+def too_large(path: str, size: int, limit: int) -> str:
+    return (
+        f"«{shown(path)}» ocupa {size} bytes y el límite aquí es {limit}. "
+        "Usa la shell (grep, sed -n, head, tail) para la parte que necesitas."
+    )
+
+
+NOT_UNICODE = "El texto contiene caracteres que no se pueden guardar en UTF-8."
+
+
+def cut_line(length: int) -> str:
+    return f" […línea cortada: ocupa {length} bytes; para ver el resto usa cut -c en la shell]"
+
+
+EMPTY_OLD = "«old» está vacío: indica el texto exacto que hay que cambiar."
+SAME_TEXT = "«old» y «new» son iguales: no hay nada que cambiar."
+
+
+def not_found_in_file(path: str, line: int | None, *, only_spaces: bool, not_utf8: bool) -> str:
+    text = f"Ese texto no está en «{shown(path)}»."
+    if only_spaces:
+        text += " Hay uno igual salvo por espacios, sangría o saltos de línea"
+        text += f" (cerca de la línea {line})." if line else "."
+    elif line:
+        text += f" Empieza igual la línea {line}, pero después es distinto."
+    if not_utf8:
+        text += " El archivo no está en UTF-8: elige un fragmento sin letras acentuadas."
+    return text + " Vuelve a leer esas líneas y copia el texto exacto."
+
+
+def found_many_times(path: str, lines: Sequence[int], *, more: bool) -> str:
+    where = ", ".join(map(str, lines))
+    count = f"más de {len(lines)}" if more else str(len(lines))
+    return f"Ese texto aparece {count} veces en «{shown(path)}» (líneas {where}). Añade más contexto."
+
+
+# ---------------------------------------------------------------- sandbox
+
+UNCONFINED = (
+    "Las órdenes se ejecutan con tu mismo usuario, sin claves en su entorno y con tiempo y salida limitados; "
+    "el sistema operativo no las encierra en su carpeta."
+)
+NO_COMMAND = "No hay ninguna orden que ejecutar."
+
+
+def output_dropped(count: int) -> str:
+    return f"\n[… {count} bytes omitidos en el medio …]\n"
+
+
+def no_such_program(name: str) -> str:
+    return f"No encuentro el programa «{shown(name)}»."
+
+
+def no_such_folder(path: Path) -> str:
+    return f"No existe la carpeta «{shown(str(path))}»."
+
+
+def cannot_start(name: str, code: str) -> str:
+    return f"No se puede ejecutar «{shown(name)}»: {DISK_REASONS.get(code, code or NEVER_SAID_WHY)}."
+
+
+# ---------------------------------------------------------------- fetch
+
+URL_NEEDS_SCHEME = "La dirección debe empezar por http:// o https://."
+URL_UNREADABLE = "Esa dirección no se entiende."
+URL_CREDENTIALS = "No se abren direcciones con usuario o contraseña dentro."
+URL_DOWNGRADE = "La página redirige de https a http: no se sigue."
+TOO_MANY_REDIRECTS = "La página redirige demasiadas veces."
+FETCH_BAD_DATA = "La página llega comprimida de una forma que no se puede leer."
+
+
+def url_port(port: int) -> str:
+    return f"No se abren direcciones en el puerto {port}."
+
+
+def url_private(host: str) -> str:
+    return f"«{shown(host)}» no es una dirección pública de Internet: no se abre."
+
+
+def fetch_no_dns(host: str) -> str:
+    return f"No existe el sitio «{shown(host)}» o el DNS no responde."
+
+
+def fetch_no_connection(host: str) -> str:
+    return f"No se puede conectar con «{shown(host)}»."
+
+
+def fetch_bad_certificate(host: str) -> str:
+    return f"El certificado de «{shown(host)}» no es válido."
+
+
+def fetch_timeout(seconds: float) -> str:
+    return f"La página no ha llegado entera en {seconds:g} s."
+
+
+def fetch_status(status: int) -> str:
+    return f"El sitio responde con el error {status}."
+
+
+def fetch_not_text(kind: str) -> str:
+    return f"La dirección no es una página de texto, sino «{shown(kind)}»: no se descarga."

@@ -1,0 +1,239 @@
+"""Where a path really leads, resolved one name at a time from an open folder.
+
+What was checked is what is used: an operation takes `folder` and `name` of a Place, never a path that the
+system would resolve again. Links are read and followed by hand, and enter the bounds anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections import deque
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path, PureWindowsPath
+
+from app.core import texts_safety as texts
+from app.core.errors import WorkspaceError
+from app.safety.bounds import Bounds
+
+BY_DESCRIPTOR = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+MAX_LINKS = 40
+MAX_PATH = 4096
+_FLAGS = ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_BINARY")
+SAFE = sum(getattr(os, name, 0) for name in _FLAGS)
+_FOLDER = SAFE | getattr(os, "O_DIRECTORY", 0) | os.O_RDONLY
+_PASSAGE = _FOLDER | getattr(os, "O_PATH", 0)  # passing through needs no permission to list
+_RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
+    f"{device}{digit}" for device in ("com", "lpt") for digit in "0123456789¹²³"
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """`name` in the open `folder`; without openat (Windows) `folder` is None and `name` the whole real path.
+
+    Valid inside its `with`. `info` is what stood there (never a link), None for nothing. `ids` are masked.
+    """
+
+    folder: int | None
+    name: str
+    real: Path
+    info: os.stat_result | None
+    ids: frozenset[tuple[int, int]]
+
+    def look(self) -> os.stat_result | None:
+        return lstat(self.name, self.folder)
+
+    def open(self, flags: int, mode: int = 0o600, *, name: str | None = None) -> int:
+        return os.open(name or self.name, flags | SAFE, mode, dir_fd=self.folder)
+
+    def open_folder(self) -> int:
+        """To list it. Raises NotADirectoryError."""
+        return os.open(self.name, _FOLDER, dir_fd=self.folder)
+
+    def beside(self, name: str) -> str:
+        """What to call another file of the same folder."""
+        return name if self.folder is not None else str(Path(self.name).with_name(name))
+
+
+@contextmanager
+def locate(bounds: Bounds, path: str, base: Path, *, create: bool = False) -> Generator[Place, None, None]:
+    """`create` makes the missing folders on the way. Raises WorkspaceError and OSError."""
+    if "\0" in path or len(path) > MAX_PATH or not encodable(path) or _device_form(path):
+        raise WorkspaceError(texts.bad_path(path))
+    walk = _Walk(bounds, path, create) if BY_DESCRIPTOR else _RealPath(bounds, path, create)
+    try:
+        yield walk.go(Path(base, path))
+    finally:
+        walk.close()
+
+
+class _Resolution:
+    def __init__(self, bounds: Bounds, asked: str, create: bool) -> None:
+        self.bounds = bounds
+        self.asked = asked
+        self.create = create
+        self.ids = bounds.hidden_ids()
+
+    def check_visible(self, real: Path, info: os.stat_result | None) -> None:
+        known = info is not None and (info.st_dev, info.st_ino) in self.ids
+        if known or self.bounds.hides(real):
+            raise WorkspaceError(texts.hidden_path(self.asked))
+
+    def enter_bounds(self, parts: Iterable[str]) -> tuple[Path, deque[str]]:
+        anchored = self.bounds.anchor(parts)
+        if anchored is None:
+            raise WorkspaceError(texts.outside_workspace(self.asked, [str(r) for r in self.bounds.roots]))
+        return anchored
+
+    def close(self) -> None:
+        pass
+
+
+class _Walk(_Resolution):
+    """openat, one name after another; only the last descriptors and names say where we are."""
+
+    def __init__(self, bounds: Bounds, asked: str, create: bool) -> None:
+        super().__init__(bounds, asked, create)
+        self.root = Path()
+        self.names: list[str] = []
+        self.folders: list[int] = []
+        self.links = 0
+
+    @property
+    def real(self) -> Path:
+        return self.root.joinpath(*self.names)
+
+    def close(self) -> None:
+        while self.folders:
+            os.close(self.folders.pop())
+
+    def go(self, path: Path) -> Place:
+        pending = self.start(path.parts)
+        while pending:
+            name = pending.popleft()
+            if name == "..":
+                pending = self.leave(pending)
+            elif (info := lstat(name, self.folders[-1])) and stat.S_ISLNK(info.st_mode):
+                pending = self.follow(name, pending)
+            elif pending:
+                self.enter(name, info)
+            else:
+                self.check_visible(self.real / name, info)
+                return Place(self.folders[-1], name, self.real / name, info, self.ids)
+        self.check_visible(self.real, os.fstat(self.folders[-1]))
+        return Place(self.folders[-1], ".", self.real, lstat(".", self.folders[-1]), self.ids)
+
+    def start(self, parts: tuple[str, ...]) -> deque[str]:
+        """From the granted folder again: for the path as asked and for every link and `..` that leaves it."""
+        self.close()
+        self.root, pending = self.enter_bounds(parts)
+        self.names = []
+        self.folders.append(os.open(self.root, _PASSAGE & ~getattr(os, "O_NOFOLLOW", 0)))
+        return pending
+
+    def leave(self, pending: deque[str]) -> deque[str]:
+        if not self.names:
+            return self.start((*self.root.parent.parts, *pending))
+        self.names.pop()
+        os.close(self.folders.pop())
+        return pending
+
+    def follow(self, name: str, pending: deque[str]) -> deque[str]:
+        self.links += 1
+        if self.links > MAX_LINKS:
+            raise WorkspaceError(texts.too_many_links(self.asked))
+        target = os.readlink(name, dir_fd=self.folders[-1])
+        return self.start((*(self.real / target).parts, *pending))
+
+    def enter(self, name: str, info: os.stat_result | None) -> None:
+        here = self.folders[-1]
+        if info is None and self.create:
+            self.check_visible(self.real / name, None)
+            check_new_name(name)
+            os.mkdir(name, dir_fd=here)
+        elif info is None:
+            raise WorkspaceError(texts.no_such_file(self.asked, self.close_names(name)))
+        elif not stat.S_ISDIR(info.st_mode):
+            raise WorkspaceError(texts.not_a_folder(str(self.real / name)))
+        self.folders.append(os.open(name, _PASSAGE, dir_fd=here))
+        self.names.append(name)
+        self.check_visible(self.real, os.fstat(self.folders[-1]))
+
+    def close_names(self, name: str) -> list[str]:
+        return close_names(Place(self.folders[-1], ".", self.real, None, self.ids), name)
+
+
+class _RealPath(_Resolution):
+    """Where there is no openat: the system's own resolution, checked once."""
+
+    def go(self, path: Path) -> Place:
+        real = Path(os.path.realpath(path))
+        self.enter_bounds(real.parts)
+        for step in (*reversed(real.parents), real):
+            self.check_visible(step, lstat(str(step), None))
+        if self.create:
+            for step in reversed(real.parents):
+                if not step.exists():
+                    check_new_name(step.name)
+                    step.mkdir(exist_ok=True)
+        return Place(None, str(real), real, lstat(str(real), None), self.ids)
+
+
+def lstat(name: str, folder: int | None) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def check_new_name(name: str) -> None:
+    """What Windows reserves is not created anywhere: a project travels. Raises WorkspaceError."""
+    stem = name.partition(".")[0].rstrip(" ").lower()
+    odd = os.name == "nt" and (name[-1:] in " ." or set(name) & set('<>:"|?*'))
+    if stem in _RESERVED or odd:
+        raise WorkspaceError(texts.reserved_name(name))
+
+
+def close_names(folder: Place, wanted: str, limit: int = 5_000) -> list[str]:
+    """Names like `wanted` that exist in the folder."""
+    names: list[str] = []
+    try:
+        descriptor = folder.open_folder() if folder.folder is not None else None
+        try:
+            with os.scandir(folder.name if descriptor is None else descriptor) as entries:
+                for entry, _ in zip(entries, range(limit), strict=False):
+                    if not any(inode == entry.inode() for _, inode in folder.ids):
+                        names.append(entry.name)
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+    except OSError:
+        return []
+    by_folded = {name.casefold(): name for name in names}
+    return [by_folded[match] for match in get_close_matches(wanted.casefold(), by_folded, n=3)]
+
+
+def encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _device_form(path: str) -> bool:
+    """Windows only: device and drive-relative paths, alternate streams."""
+    if sys.platform != "win32":
+        return False
+    form = PureWindowsPath(path)
+    return form.drive.startswith(("\\\\.", "\\\\?")) or bool(form.drive and not form.root) or ":" in path[2:]
+
+
+def code_of(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, "")

@@ -1,0 +1,65 @@
+"""What the system prompt tells about this machine: system, shell, the projects there are, the user's notes."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from app.core.contracts import Project
+
+MEMORY_FILES = ("SOUL.md", "USER.md", "AGENTS.md", "MEMORY.md")
+_MARKERS = (".git", "pyproject.toml", "package.json", "Cargo.toml", "go.mod", "pom.xml", "Gemfile", "composer.json")
+_MEMORY_BYTES = 16_000
+_FRESH_SECONDS = 15.0
+_SYSTEMS = {"Darwin": "macOS"}
+
+
+class LocalSurroundings:
+    """Implements Surroundings. The disk is looked at again every quarter of a minute."""
+
+    def __init__(
+        self, workspace: Path, roots: Sequence[Path], shell: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._workspace = workspace
+        self._roots = roots
+        self._clock = clock
+        self._looked = float("-inf")
+        self._projects: list[Project] = []
+        self._memory = ""
+        self.shell = shell
+        self.system = _SYSTEMS.get(platform.system(), platform.system())
+
+    async def projects(self) -> Sequence[Project]:
+        await self._look()
+        return self._projects
+
+    async def memory(self) -> str:
+        await self._look()
+        return self._memory
+
+    async def _look(self) -> None:
+        if self._clock() - self._looked > _FRESH_SECONDS:
+            self._projects, self._memory = await asyncio.to_thread(lambda: (self._find(), self._read()))
+            self._looked = self._clock()
+
+    def _find(self) -> list[Project]:
+        """Folders directly below a root that look like a project, and a root that is one itself."""
+        found: dict[str, Project] = {}
+        for root in self._roots:
+            folders = [root, *sorted(p for p in root.iterdir() if p.is_dir())] if root.is_dir() else []
+            for folder in folders:
+                if any((folder / marker).exists() for marker in _MARKERS):
+                    found.setdefault(folder.name, Project(folder.name, folder))
+        return list(found.values())
+
+    def _read(self) -> str:
+        texts: list[str] = []
+        for name in MEMORY_FILES:
+            path = self._workspace / name
+            if path.is_file():
+                with path.open("rb") as file:
+                    texts.append(f"# {name}\n{file.read(_MEMORY_BYTES).decode('utf-8', 'replace').strip()}")
+        return "\n\n".join(texts)
