@@ -70,8 +70,7 @@ async def _close(house: House, telegram: TelegramService) -> None:
     await house.runner.lanes.close(_PATIENCE_SECONDS)
     await house.delivery.lanes.close(3.0)
     await telegram.close()
-    await house.parts.brain.aclose()
-    await house.parts.machine.fetcher.aclose()
+    await house.loop.aclose()
     await house.store.close()
     logger.info("Nanobot has left")
 

@@ -44,7 +44,7 @@ async def running_house(
         house.loop.leave()
         await house.runner.lanes.close(2)
         await house.delivery.lanes.close(0.1)
-        await house.parts.machine.fetcher.aclose()
+        await house.loop.aclose()
         await house.store.close()
 
 

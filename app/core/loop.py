@@ -123,6 +123,11 @@ class AgentLoop:
         self._leaving = True
         self._parts.approvals.leave()
 
+    async def aclose(self) -> None:
+        """Ends the connections of the parts; for a loop used alone and for the server's end."""
+        await self._parts.brain.aclose()
+        await self._parts.machine.fetcher.aclose()
+
     async def stop(self, ctx: AgentContext) -> None:
         """/para: closes an interrupted turn. Its message stays, /reintentar opens it again."""
         await self._parts.store.refresh(ctx)

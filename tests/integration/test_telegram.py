@@ -48,7 +48,7 @@ async def bot(
         await house.runner.lanes.close(2)
         await house.delivery.lanes.close(0.2)
         await service.close()
-        await house.parts.machine.fetcher.aclose()
+        await house.loop.aclose()
         await house.store.close()
 
 
