@@ -115,6 +115,7 @@ class TelegramPoller:
                 self._context.username = (await self._context.bot.get_me()).username or ""
                 logger.info("Telegram: polling as @{}", self._context.username)
                 self._works()
+                await self._context.bot.set_my_commands(list(texts.COMMANDS.items()))  # the menu beside the text field
                 return True
             except TelegramError as error:
                 failures += 1

@@ -15,15 +15,15 @@ WELCOME = (
     "ejecutar las pruebas o consultar git. Antes de hacer algo arriesgado te lo preguntaré.\n\n"
     "/ayuda enseña las órdenes."
 )
-HELP = (
-    "Escríbeme en lenguaje normal. También entiendo:\n\n"
-    "/nuevo: empieza una conversación nueva\n"
-    "/proyecto [nombre]: dice o cambia el proyecto actual\n"
-    "/estado: modelos, gasto de hoy y qué está en marcha\n"
-    "/para: detiene lo que estoy haciendo\n"
-    "/reintentar: vuelve a intentar el último mensaje que falló\n"
-    "/ayuda: este texto"
-)
+COMMANDS = {
+    "nuevo": "empieza una conversación nueva",
+    "proyecto": "dice o cambia el proyecto actual (/proyecto nombre)",
+    "estado": "modelos, gasto de hoy y qué está en marcha",
+    "para": "detiene lo que estoy haciendo",
+    "reintentar": "vuelve a intentar el último mensaje que falló",
+    "ayuda": "enseña estas órdenes",
+}
+HELP = "Escríbeme en lenguaje normal. También entiendo:\n\n" + "\n".join(f"/{n}: {t}" for n, t in COMMANDS.items())
 NEW_CONVERSATION = "Empezamos de cero. La conversación anterior queda guardada."
 RETRYING = "Vuelvo a intentarlo."
 NOTHING_TO_RETRY = "No hay ningún mensaje que reintentar: el último ya tiene respuesta."

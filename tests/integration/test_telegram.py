@@ -72,6 +72,7 @@ async def test_a_message_is_answered_with_its_formatting(tmp_path: Path, telegra
         assert message["text"] == "Esto es importante y código."
         assert [e["type"] for e in message["entities"]] == ["bold", "code"]
         assert telegram.calls_of("sendChatAction")
+        assert [c["command"] for menu in telegram.commands.values() for c in menu][:2] == ["nuevo", "proyecto"]
 
 
 async def test_a_long_answer_arrives_in_parts_in_order(tmp_path: Path, telegram: FakeTelegram) -> None:
