@@ -151,7 +151,7 @@ async def test_clean_up_removes_only_what_is_old_and_closed(tmp_path: Path) -> N
     await manager.append("web_done", UserLine(content="a"), AssistantLine(content="b", covers=1, final=True))
     await manager.append("web_new", UserLine(content="a"), AssistantLine(content="b", covers=1, final=True))
     for name in ("web_open", "web_done"):
-        os.utime(tmp_path / "sessions" / f"{name}.jsonl", (now - 90 * 86_400,) * 2)
+        os.utime(tmp_path / "sessions" / f"{name}.jsonl", (now - 90 * 86_400, now - 90 * 86_400))
     assert await manager.cleanup_old_sessions() == 0, "nothing is removed unless SESSION_RETENTION_DAYS says so"
     assert await manager.cleanup_old_sessions(days=30) == 1
     assert sorted(i.session_id for i in await manager.list_sessions()) == ["web_new", "web_open"]

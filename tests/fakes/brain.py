@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from app.core.contracts import CallOptions, LiveEvent, ModelRequest, RouteState
 from app.core.messages import Reply, ToolCall, Usage
@@ -54,7 +54,7 @@ def text(words: str, **more: object) -> Reply:
 _calls = 0
 
 
-def calls(*wanted: tuple[str, dict[str, object] | str], words: str = "") -> Reply:
+def calls(*wanted: tuple[str, Mapping[str, object] | str], words: str = "") -> Reply:
     global _calls
     made: list[ToolCall] = []
     for name, arguments in wanted:

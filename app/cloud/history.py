@@ -1,0 +1,67 @@
+"""The conversation in an order and shape that every provider accepts, before it is put in its own words."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from hashlib import blake2s
+
+from app.cloud import jsonvalues as js
+from app.core import texts
+from app.core.messages import Message
+
+_WIRE_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+MALFORMED = "malformed_arguments"
+
+
+def paired(messages: Iterable[Message]) -> list[Message]:
+    """Each call's result directly after it, in the order of the calls; nothing empty.
+
+    A call without a result gets an error result (providers refuse the whole request otherwise); a result without
+    a call, a blank user message and an assistant message that says and does nothing are left out.
+    """
+    messages = list(messages)
+    results: defaultdict[str | None, deque[Message]] = defaultdict(deque)
+    for message in messages:
+        if message.role == "tool":
+            results[message.tool_call_id].append(message)
+    kept: list[Message] = []
+    for message in messages:
+        if message.role == "tool" or not (message.tool_calls or message.content.strip()):
+            continue
+        kept.append(message)
+        for call in message.tool_calls:
+            found = results[call.id]
+            kept.append(found.popleft() if found else _lost(call.id))
+    return kept
+
+
+def _lost(call_id: str) -> Message:
+    return Message(role="tool", tool_call_id=call_id, content=texts.LOST_RESULT, is_error=True)
+
+
+def wire_id(call_id: str | None) -> str:
+    """`call_id` itself when every provider accepts it, else a name that depends on nothing but it."""
+    if call_id and _WIRE_ID.fullmatch(call_id):
+        return call_id
+    return "call_" + blake2s((call_id or "").encode(), digest_size=12).hexdigest()
+
+
+def arguments_object(arguments: str) -> js.Object:
+    """What a call's arguments say; text that is not a JSON object is kept under MALFORMED."""
+    if not arguments.strip():
+        return {}
+    try:
+        value = js.parse(arguments)
+    except ValueError:
+        return {MALFORMED: arguments}
+    return value if js.is_object(value) else {MALFORMED: arguments}
+
+
+def is_object(arguments: str) -> bool:
+    return MALFORMED not in arguments_object(arguments)
+
+
+def used_ids(messages: Sequence[Message]) -> set[str]:
+    return {call.id for message in messages for call in message.tool_calls}

@@ -1,0 +1,89 @@
+"""A tool call that the model wrote badly: read it anyway when there is no doubt what it says.
+
+Seen in Groq's `failed_generation`: a JSON object or array of calls (sometimes fenced), and
+`<function=name={...}</function>`, `<function=name>{...}</function>`, `<function(name){...}</function>`,
+`<tool_call>{...}</tool_call>`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from app.cloud import jsonvalues as js
+from app.cloud.openai_dialect import new_call_id
+from app.core.contracts import ToolSchema
+from app.core.errors import BadToolCall
+from app.core.messages import Message, ToolCall
+
+_FUNCTION = re.compile(
+    r"<function\s*[=(]?\s*[\"']?([\w.-]+)[\"']?\s*[=>),:]*\s*(\{.*?\})\s*>?\s*(?:</?function>|$)", re.DOTALL
+)
+_TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|$)", re.DOTALL)
+_FENCE = re.compile(r"^```(?:json)?\s*(.*?)\s*```$", re.DOTALL)
+_MAX_QUOTED = 300
+
+
+def repaired_calls(failed_generation: str, tools: Sequence[ToolSchema]) -> tuple[ToolCall, ...]:
+    """The calls that it holds, when every one is a valid call of an offered tool; else nothing."""
+    offered = {tool.name: tool for tool in tools}
+    calls: list[ToolCall] = []
+    for name, arguments in _candidates(failed_generation.strip()):
+        name = name.removeprefix("functions.").partition("<|")[0]
+        tool = offered.get(name)
+        if tool is None or not _fits(arguments, tool):
+            return ()
+        calls.append(ToolCall(id=new_call_id(), name=name, arguments=js.dump(arguments)))
+    return tuple(calls)
+
+
+def retry_note(error: BadToolCall) -> Message:
+    """What the model is told, in that one request, about the call that could not be read."""
+    quoted = f" Esto es lo que escribiste: {error.failed_generation[:_MAX_QUOTED]}" if error.failed_generation else ""
+    return Message(
+        role="user",
+        content=(
+            "[Aviso del programa] Tu última llamada a una herramienta no se pudo leer y no se ha ejecutado. "
+            "Repítela usando solo las herramientas ofrecidas, con los argumentos como un objeto JSON válido y con "
+            f"todos los campos obligatorios, o responde sin herramientas.{quoted}"
+        ),
+    )
+
+
+def _candidates(text: str) -> Iterator[tuple[str, object]]:
+    if functions := _FUNCTION.findall(text):
+        for name, arguments in functions:
+            yield name, _parse(arguments)
+        return
+    for part in _TAGGED.findall(text) or [text]:
+        fenced = _FENCE.match(part)
+        yield from _named(_parse(fenced[1] if fenced else part))
+
+
+def _parse(text: str) -> object:
+    try:
+        return js.parse(text)
+    except ValueError:
+        return None
+
+
+def _named(value: object) -> Iterator[tuple[str, object]]:
+    """(name, arguments) of every call in one of the usual JSON shapes; an unreadable one has an empty name."""
+    inner = js.as_object(value)
+    calls = js.as_list(value) or js.as_list(inner.get("tool_calls"))
+    if calls:
+        for call in calls:
+            yield from _named(call)
+        return
+    inner = js.as_object(inner.get("function")) or inner
+    arguments = inner.get("arguments", inner.get("parameters", inner.get("input")))
+    yield js.as_text(inner.get("name")), _parse(arguments) if isinstance(arguments, str) else arguments
+
+
+def _fits(arguments: object, tool: ToolSchema) -> bool:
+    """A JSON object with the required keys and no invented one."""
+    if not js.is_object(arguments):
+        return False
+    given = set(arguments)
+    known = js.as_object(tool.parameters.get("properties"))
+    return set(js.as_list(tool.parameters.get("required"))) <= given and (not known or given <= set(known))

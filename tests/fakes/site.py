@@ -1,0 +1,32 @@
+"""An application for `uvicorn tests.fakes.site:create --factory`: the dashboard on a scripted brain."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from app.web.app import install, serving
+from app.web.parts import WebParts
+from tests.fakes.brain import ScriptedBrain
+from tests.support import make_settings, running_house
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    settings = make_settings(Path(os.environ["SITE_FOLDER"]))
+    async with running_house(settings, ScriptedBrain()) as house:
+        parts = WebParts(house.settings, house.store, house.hub, house.inbox, house.reporter.report)
+        async with serving(app, parts):
+            yield
+    sys.stderr.write("lifespan is over\n")
+
+
+def create() -> FastAPI:
+    app = FastAPI(lifespan=lifespan)
+    install(app)
+    return app
