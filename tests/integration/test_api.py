@@ -181,9 +181,9 @@ async def test_status_has_the_details_for_whoever_may_see_them(site: Site) -> No
 
 
 async def test_a_failed_answer_is_a_line_like_any_other(tmp_path: Path) -> None:
-    async with running_site(make_settings(tmp_path), ScriptedBrain(Unreachable("Groq no responde"))) as site:
-        async with site.browser() as browser:
-            await browser.post("/api/v1/chat", json={"text": "hola", "session_id": ROOM})
-            await site.house.runner.lanes.idle()
-            read = (await browser.get(f"/api/sessions/{ROOM}")).json()
+    brain = ScriptedBrain(Unreachable("Groq no responde"))
+    async with running_site(make_settings(tmp_path), brain) as site, site.browser() as browser:
+        await browser.post("/api/v1/chat", json={"text": "hola", "session_id": ROOM})
+        await site.house.runner.lanes.idle()
+        read = (await browser.get(f"/api/sessions/{ROOM}")).json()
     assert read["lines"][-1]["failed"] is True

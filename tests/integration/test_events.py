@@ -109,14 +109,17 @@ async def test_who_arrives_in_the_middle_sees_what_has_streamed(tmp_path: Path) 
         await more.wait()
         return text("vez")
 
-    async with running_site(make_settings(tmp_path), ScriptedBrain(slow)) as site:
-        async with listening(site.app, site.house.hub) as base, httpx.AsyncClient(base_url=base) as client:
-            await client.post("/api/v1/chat", json={"text": "cuenta", "session_id": ROOM})
-            await until(lambda: len(site.app.state.web.live.snapshot(ROOM)) == 4)
-            async with event_stream(base, ROOM) as events:
-                before = await collect(events, "delta")
-                more.set()
-                after = await collect(events, "idle")
+    async with (
+        running_site(make_settings(tmp_path), ScriptedBrain(slow)) as site,
+        listening(site.app, site.house.hub) as base,
+        httpx.AsyncClient(base_url=base) as client,
+    ):
+        await client.post("/api/v1/chat", json={"text": "cuenta", "session_id": ROOM})
+        await until(lambda: len(site.app.state.web.live.snapshot(ROOM)) == 4)
+        async with event_stream(base, ROOM) as events:
+            before = await collect(events, "delta")
+            more.set()
+            after = await collect(events, "idle")
     shown = [(event.kind, event.data.get("text")) for event in before]
     assert shown[1:] == [("reset", ""), ("working", ""), ("status", "Groq en pausa, 38 s"), ("delta", "Había una ")]
     assert [event.kind for event in after] == ["delta", "line", "idle"]

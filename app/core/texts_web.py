@@ -1,0 +1,132 @@
+"""What the dashboard and the API say. Whole paragraphs of a page stand in its template, in app/web/templates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from math import ceil
+
+# ---------------------------------------------------------------- access
+
+ONLY_LOCAL = (
+    "Sin contraseña, el panel solo se abre desde este mismo equipo, en http://localhost. "
+    "Para entrar desde otro, pon DASHBOARD_PASSWORD en .env y reinicia Nanobot."
+)
+UNKNOWN_HOST = "Nanobot no atiende en esta dirección. Si es la suya, ponla en PUBLIC_URL y reinicia Nanobot."
+FOREIGN_PAGE = "Esta petición viene de otra página, y no la acepto. Ábrelo desde el panel de Nanobot."
+LOG_IN_FIRST = "Entra primero en el panel con tu contraseña."
+WRONG_PASSWORD = "La contraseña no es correcta."  # noqa: S105
+WRONG_CODE = "El código no es correcto. Está en el registro de Nanobot; tras varios fallos aparece uno nuevo."
+PASSWORDS_DIFFER = "Las dos contraseñas no son iguales."
+FORM_EXPIRED = "El formulario ha caducado. Vuelve atrás, recarga la página y prueba otra vez."
+
+
+def password_length(shortest: int, longest: int) -> str:
+    return f"La contraseña debe tener entre {shortest} y {longest} caracteres."
+
+
+def too_many_attempts(seconds: float) -> str:
+    return f"Demasiados intentos. Espera {ceil(seconds)} s y prueba otra vez."
+
+
+# ---------------------------------------------------------------- requests
+
+TOO_LONG = "Es demasiado largo: un mensaje puede ocupar hasta 64 kB."
+EMPTY_MESSAGE = "El mensaje está vacío."
+NO_SUCH_SESSION = "No existe esa conversación."
+QUESTION_IS_GONE = "Esta pregunta ya no está abierta."
+INTERNAL_PROBLEM = "Parece que hay un problema dentro de Nanobot; lo he apuntado en el registro."
+
+_FRAMEWORK_DETAILS = {
+    "Not Found": "Aquí no hay nada: revisa la dirección.",
+    "Method Not Allowed": "Esta dirección no admite esa operación.",
+    "There was an error parsing the body": "No entiendo la petición: su contenido está mal formado.",
+}
+
+
+def http_problem(detail: str) -> str:
+    """Our own details are Spanish already."""
+    return _FRAMEWORK_DETAILS.get(detail, detail)
+
+
+def malformed_request(fields: Sequence[str]) -> str:
+    where = f" Revisa: {', '.join(fields)}." if fields else ""
+    return f"No entiendo la petición: falta algo o no tiene la forma esperada.{where}"
+
+
+# ---------------------------------------------------------------- settings page
+
+NOT_A_KEY = "Una clave tiene al menos 8 caracteres y ningún espacio."
+NOT_A_TOKEN = "Un token de bot es como 123456789:ABCdef…, tal como lo da @BotFather."  # noqa: S105
+NOT_A_USER_ID = "Es un número, por ejemplo 123456789."
+
+SETTING_LABELS = {
+    "GROQ_API_KEY": ("Clave de Groq", "Gratis en https://console.groq.com/keys"),
+    "ANTHROPIC_API_KEY": ("Clave de Claude", "De pago, para cuando Groq falle: https://platform.claude.com"),
+    "TELEGRAM_TOKEN": ("Token del bot de Telegram", "Escribe a @BotFather en Telegram y envíale /newbot"),
+    "TELEGRAM_USER_ID": ("Tu número de usuario de Telegram", "Escribe a tu bot: te contesta con tu número"),
+}
+
+
+def unusable_value(name: str) -> str:
+    return f"{name} tiene caracteres que no se pueden guardar."
+
+
+# ---------------------------------------------------------------- figures
+
+_MONTHS = ("ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic")
+CHANNELS = {"telegram": "Telegram", "web": "Navegador"}
+ROUTE_STATES = {"ready": "Listo", "resting": "En pausa", "rejected": "Clave rechazada", "gone": "Ya no existe"}
+
+
+def moment(when: datetime) -> str:
+    return f"{when.day} {_MONTHS[when.month - 1]} {when.year}, {when:%H:%M}"
+
+
+def size(count: int) -> str:
+    if count < 1_000:
+        return f"{count} B"
+    if count < 1_000_000:
+        return f"{count / 1_000:.0f} kB"
+    return f"{count / 1_000_000:.1f} MB".replace(".", ",")
+
+
+def money(usd: float) -> str:
+    return f"{usd:.2f} $".replace(".", ",")
+
+
+# ---------------------------------------------------------------- what the browser's own code says
+
+BROWSER = {
+    "you": "Tú",
+    "nanobot": "Nanobot",
+    "running": "en marcha…",
+    "waiting": "pendiente",
+    "done": "hecho",
+    "failed": "ha fallado",
+    "interrupted": "sin resultado",
+    "arguments": "Argumentos",
+    "result": "Resultado",
+    "noOutput": "(sin salida)",
+    "allow": "Permitir",
+    "deny": "Rechazar",
+    "allowed": "Permitido",
+    "denied": "Rechazado",
+    "skipped": "Sin respuesta: se ha seguido con otra cosa",
+    "expired": "Caducó sin respuesta",
+    "retry": "Reintentar",
+    "working": "Trabajando…",
+    "summary": "Resumen de lo anterior",
+    "project": "Proyecto: {name}",
+    "retried": "Se vuelve a intentar",
+    "tokens": "{input} → {output} tokens",
+    "cached": "{count} en caché",
+    "offline": "Sin conexión con Nanobot; lo sigo intentando…",
+    "notSent": "No se ha podido enviar: no hay conexión con Nanobot. Tu texto sigue aquí.",
+    "sessionOver": "Tu sesión ha caducado. Vuelve a entrar; tu texto te espera aquí.",
+    "logIn": "Entrar",
+    "copy": "Copiar",
+    "copied": "Copiado",
+    "empty": "Esta conversación no tiene mensajes.",
+    "cannotLoad": "No se ha podido cargar la conversación.",
+}

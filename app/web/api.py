@@ -1,0 +1,107 @@
+"""What a browser or a program sends: messages, decisions, stop, retry. Accepted once it is on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, HTTPException
+from pydantic import BaseModel, Field
+
+from app.core import texts_web
+from app.core.context import check_session_id
+from app.core.events import CommandLine, UserLine
+from app.web.parts import PartsHere, WebParts
+
+USER = "web"
+_FRESH = re.compile(r"web_[0-9a-f]{12}")
+_COMMAND = re.compile(r"/(?P<name>\w+)(?:\s+(?P<argument>.*))?", re.DOTALL)
+
+router = APIRouter(prefix="/api/v1")
+
+IdempotencyKey = Annotated[str, Field(max_length=200)]
+
+
+class ChatMessage(BaseModel):
+    """`session_id`: an existing session of any channel, or a new web_… one; without it a new one begins."""
+
+    text: str
+    session_id: str | None = None
+    idempotency_key: IdempotencyKey | None = None
+
+
+class Accepted(BaseModel):
+    """`id`: the line's seq in its session; GET /api/v1/events?session_id=…&cursor=<id> brings the answer."""
+
+    session_id: str
+    id: int
+
+
+class DecisionBody(BaseModel):
+    decision: Literal["allow", "deny"]
+
+
+class Outcome(BaseModel):
+    done: bool
+
+
+@router.post("/chat", status_code=202)
+async def chat(
+    message: ChatMessage, parts: PartsHere, idempotency_key: Annotated[IdempotencyKey | None, Header()] = None
+) -> Accepted:
+    text = message.text.strip()
+    if not text:
+        raise HTTPException(422, texts_web.EMPTY_MESSAGE)
+    given = idempotency_key or message.idempotency_key
+    key = f"web:{given}" if given else None
+    session_id = await _usable(parts, message.session_id or _new_session(key))
+    if command := _COMMAND.fullmatch(text):
+        name, argument = command["name"].lower(), (command["argument"] or "").strip()
+        seq = await parts.inbox.session_command(session_id, name, argument, USER, key=key)
+    else:
+        seq = await parts.inbox.session_message(session_id, text, USER, key=key)
+    return Accepted(session_id=session_id, id=seq or await _first_delivery(parts, session_id, key))
+
+
+@router.post("/approvals/{session_id}/{asked}")
+async def decide(session_id: str, asked: int, body: DecisionBody, parts: PartsHere) -> Outcome:
+    """409 when the question is no longer open: answered elsewhere, expired, or passed over by a newer message."""
+    if not await parts.inbox.decision(check_session_id(session_id), asked, body.decision, USER):
+        raise HTTPException(409, texts_web.QUESTION_IS_GONE)
+    return Outcome(done=True)
+
+
+@router.post("/sessions/{session_id}/stop", status_code=202)
+async def stop(session_id: str, parts: PartsHere) -> Accepted:
+    return await _command(parts, session_id, "para")
+
+
+@router.post("/sessions/{session_id}/retry", status_code=202)
+async def retry(session_id: str, parts: PartsHere) -> Accepted:
+    return await _command(parts, session_id, "reintentar")
+
+
+async def _command(parts: WebParts, session_id: str, name: str) -> Accepted:
+    seq = await parts.inbox.session_command(await _usable(parts, session_id), name, "", USER)
+    return Accepted(session_id=session_id, id=seq)
+
+
+async def _usable(parts: WebParts, session_id: str) -> str:
+    """A session that exists, or a fresh one of the web. Otherwise a mistyped id would begin a conversation."""
+    if not _FRESH.fullmatch(session_id) and (await parts.store.load_session(session_id)).seq == 0:
+        raise HTTPException(404, texts_web.NO_SUCH_SESSION)
+    return session_id
+
+
+def _new_session(key: str | None) -> str:
+    """A repeated first message must find the session that its first delivery began: the key names it."""
+    digits = hashlib.sha256(key.encode()).hexdigest()[:12] if key else secrets.token_hex(6)
+    return f"web_{digits}"
+
+
+async def _first_delivery(parts: WebParts, session_id: str, key: str | None) -> int:
+    lines = await parts.store.read_lines(session_id)
+    keyed = [line.seq for line in lines if isinstance(line, UserLine | CommandLine) and line.key == key]
+    return keyed[0] if keyed else 0

@@ -1,0 +1,116 @@
+"""GET /api/v1/events: one session as server-sent events. First what the log holds after the cursor, then live.
+
+`line` events carry `id: <seq>`: a client that lost the connection says the last one (Last-Event-ID, or ?cursor=) and
+misses nothing. `working`, `idle`, `delta`, `reset` and `status` are shown while they last and have no id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.sse import format_sse_event
+from pydantic_core import to_json
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from app.core.context import check_session_id
+from app.core.contracts import LiveEvent
+from app.core.events import Line
+from app.core.live import Subscription
+from app.web.parts import PartsHere, WebParts, web_state
+
+HEARTBEAT_SECONDS = 15.0  # proxies close what is silent for longer
+_HEARTBEAT = b": heartbeat\n\n"
+_RETRY_MS = 1_000
+
+router = APIRouter()
+
+
+class EventStream(StreamingResponse):
+    """Ends its generator also when the client leaves in the middle of a send."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[bytes]) -> None:
+        super().__init__(events, headers={"X-Accel-Buffering": "no"})
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._events):
+            await super().__call__(scope, receive, send)
+
+
+@router.get("/api/v1/events")
+async def events(
+    request: Request,
+    parts: PartsHere,
+    session_id: str,
+    cursor: Annotated[int, Query(ge=0)] = 0,
+    last_event_id: Annotated[str, Header()] = "",
+) -> EventStream:
+    """The header wins: a browser that reconnects sends it with the address it first used."""
+    after = int(last_event_id) if last_event_id.isdecimal() and last_event_id.isascii() else cursor
+    return EventStream(_events(request, parts, check_session_id(session_id), after))
+
+
+async def _events(request: Request, parts: WebParts, session_id: str, last: int) -> AsyncGenerator[bytes]:
+    """Subscribed before it reads, so there is no gap; lines that were read are not repeated."""
+    live = web_state(request).live
+    subscription = parts.hub.subscribe(session_id)
+    try:
+        yield format_sse_event(retry=_RETRY_MS)
+        for line in await parts.store.read_lines(session_id, after=last):
+            last = line.seq
+            yield _line_event(line)
+        # No await between these two: the snapshot is exactly what came before and with `missed`.
+        missed, snapshot = subscription.waiting(), live.snapshot(session_id)
+        for line in _newer(missed, last):
+            last = line.seq
+            yield _line_event(line)
+        for event in snapshot:
+            yield _event(event)
+        async for event in _arriving(subscription):
+            if event is None:
+                yield _HEARTBEAT
+            elif event.line is None:
+                yield _event(event)
+            elif event.line.seq > last:
+                last = event.line.seq
+                yield _line_event(event.line)
+    finally:
+        parts.hub.unsubscribe(subscription)
+
+
+async def _arriving(subscription: Subscription) -> AsyncGenerator[LiveEvent | None]:
+    """None when nothing came for a while; ends with the subscription."""
+    while True:
+        try:
+            item = await subscription.next(HEARTBEAT_SECONDS)
+        except TimeoutError:
+            yield None
+            continue
+        if item is None:
+            return
+        yield item[1]
+
+
+def _newer(events: list[LiveEvent], last: int) -> Iterator[Line]:
+    return (event.line for event in events if event.line is not None and event.line.seq > last)
+
+
+def line_json(line: Line) -> dict[str, object]:
+    """Without a provider's opaque blocks: nobody can read them."""
+    data = line.model_dump(mode="json", exclude_defaults=True, exclude={"native"})
+    head: dict[str, object] = {"seq": line.seq, "ts": line.ts, "turn": line.turn, "type": line.type}
+    return head | data
+
+
+def _line_event(line: Line) -> bytes:
+    return format_sse_event(data_str=to_json(line_json(line)).decode(), event="line", id=str(line.seq))
+
+
+def _event(event: LiveEvent) -> bytes:
+    return format_sse_event(data_str=to_json({"text": event.text}).decode(), event=event.kind)

@@ -1,0 +1,55 @@
+"""What the web room stands on; app/main.py puts it into `app.state` before the first request."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
+
+from app.config import Settings
+from app.core.contracts import SessionStore
+from app.core.inbox import Inbox
+from app.core.live import LiveHub
+from app.core.status import StatusReport
+from app.web.access import Access
+from app.web.livestate import LiveState
+
+
+@dataclass(frozen=True)
+class WebParts:
+    settings: Settings
+    store: SessionStore
+    hub: LiveHub
+    inbox: Inbox
+    status: Callable[[], Awaitable[StatusReport]]
+
+
+@dataclass(frozen=True)
+class WebState:
+    """What the room itself keeps while the server runs."""
+
+    access: Access
+    live: LiveState
+
+
+def web_parts(request: HTTPConnection) -> WebParts:
+    return cast("WebParts", request.app.state.parts)
+
+
+def web_state(request: HTTPConnection) -> WebState:
+    return cast("WebState", request.app.state.web)
+
+
+def _parts(request: Request) -> WebParts:
+    return web_parts(request)
+
+
+def _access(request: Request) -> Access:
+    return web_state(request).access
+
+
+PartsHere = Annotated[WebParts, Depends(_parts)]
+AccessHere = Annotated[Access, Depends(_access)]

@@ -1,0 +1,58 @@
+"""Whatever goes wrong becomes a Spanish sentence: JSON for programs, a page for people."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+
+from app.core import texts_web
+from app.core.errors import SessionError, StorageError
+from app.web.headers import HEADERS
+from app.web.rendering import page
+
+
+def problem(request: HTTPConnection, status: int, text: str) -> Response:
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"error": text}, status)
+    return page(request, "problem.html", status=status, text=text)
+
+
+def install_problems(app: FastAPI) -> None:
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(StorageError, _storage)
+    app.add_exception_handler(SessionError, _session)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    error = cast("HTTPException", error)
+    response = problem(request, error.status_code, texts_web.http_problem(error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _malformed(request: Request, error: Exception) -> Response:
+    found = cast("RequestValidationError", error).errors()
+    fields = [".".join(str(part) for part in item["loc"][1:]) for item in found]
+    return problem(request, 422, texts_web.malformed_request([field for field in fields if field]))
+
+
+async def _storage(request: Request, error: Exception) -> Response:
+    return problem(request, 507, str(error))
+
+
+async def _session(request: Request, error: Exception) -> Response:
+    return problem(request, 404, str(error))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """The server logs `error` itself, with its traceback. This answer does not pass the gate."""
+    response = problem(request, 500, texts_web.INTERNAL_PROBLEM)
+    response.headers.update(HEADERS)
+    return response

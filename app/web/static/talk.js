@@ -1,0 +1,178 @@
+// A conversation drawn from its log lines, in the order of their numbers, whatever order they arrive in.
+
+import { fill, make } from "./dom.js";
+import { markdown } from "./markdown.js";
+import { ToolCard } from "./tools.js";
+
+const time = new Intl.DateTimeFormat("es", { dateStyle: "medium", timeStyle: "short" });
+const count = new Intl.NumberFormat("es");
+const dollars = new Intl.NumberFormat("es", { minimumFractionDigits: 4, maximumFractionDigits: 4 });
+
+export class Talk {
+  /** `actions`: {decide(seq, decision), retry()}; null in a transcript, where nothing can be pressed. */
+  constructor(root, texts, actions = null) {
+    this.root = root;
+    this.texts = texts;
+    this.actions = actions;
+    this.seen = new Set();
+    this.tools = new Map(); // call id → card
+    this.questions = new Map(); // seq → element
+    this.spent = new Map(); // turn → {input, output, cached, usd}
+    this.preview = null;
+    this.streamed = "";
+  }
+
+  get isEmpty() {
+    return this.seen.size === 0 && !this.preview;
+  }
+
+  /** Draws a line once. */
+  add(line) {
+    if (this.seen.has(line.seq)) return;
+    this.seen.add(line.seq);
+    if (line.usage) this.#count(line);
+    this[`_${line.type}`]?.(line);
+  }
+
+  // ---------------------------------------------------------------- what streams
+
+  delta(text) {
+    this.streamed += text;
+    if (!this.preview) {
+      this.preview = make("article", { class: "bubble answer streaming", "aria-live": "off", "aria-busy": "true" });
+      this.root.append(this.preview);
+    }
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.preview?.replaceChildren(markdown(this.streamed));
+      this.root.dispatchEvent(new Event("grown"));
+    });
+  }
+
+  reset() {
+    this.streamed = "";
+    this.preview?.remove();
+    this.preview = null;
+  }
+
+  // ---------------------------------------------------------------- one method per kind of line
+
+  _user(line) {
+    this.#place(line, make("article", { class: "bubble mine" }, make("p", {}, line.content ?? ""), this.#stamp(line)));
+  }
+
+  _command(line) {
+    this.#place(line, make("p", { class: "note mine" }, `/${line.name} ${line.argument ?? ""}`.trim()));
+  }
+
+  _reply(line) {
+    this.#place(line, make("article", { class: "bubble notice" }, markdown(line.content ?? "")));
+  }
+
+  _assistant(line) {
+    this.reset();
+    this.#closeQuestions();
+    this.root.querySelectorAll("button.retry").forEach((button) => button.remove());
+    if (line.content) {
+      const bubble = make("article", { class: `bubble answer${line.failed ? " failed" : ""}` }, markdown(line.content));
+      if (line.failed && this.actions) bubble.append(make("button", { class: "retry", type: "button", onclick: () => this.actions.retry() }, this.texts.retry));
+      this.#place(line, bubble);
+    }
+    for (const [index, call] of (line.tool_calls ?? []).entries()) {
+      const card = new ToolCard(call, this.texts);
+      this.tools.set(call.id, card);
+      this.#place({ seq: line.seq + (index + 1) / 1000 }, card.node);
+    }
+    if (line.final) {
+      this.tools.forEach((card) => card.end());
+      this.#place({ seq: line.seq + 0.9 }, this.#footer(line));
+    }
+  }
+
+  _tool_started(line) {
+    this.tools.get(line.call_id)?.started();
+  }
+
+  _tool_result(line) {
+    this.tools.get(line.call_id)?.finished(line);
+  }
+
+  _approval_asked(line) {
+    const press = (decision) => this.actions?.decide(line.seq, decision);
+    const buttons = make(
+      "div", { class: "buttons" },
+      make("button", { type: "button", class: "allow", onclick: () => press("allow") }, this.texts.allow),
+      make("button", { type: "button", class: "deny", onclick: () => press("deny") }, this.texts.deny),
+    );
+    const card = make("article", { class: "bubble question" }, markdown(line.question), this.actions ? buttons : null);
+    this.questions.set(line.seq, card);
+    this.#place(line, card);
+  }
+
+  _approval_given(line) {
+    const said = { allow: this.texts.allowed, deny: this.texts.denied, skipped: this.texts.skipped, expired: this.texts.expired };
+    this.#answer(line.asked, said[line.decision] ?? line.decision, line.decision);
+  }
+
+  _summary(line) {
+    const body = make("div", {}, markdown(line.content));
+    this.#place(line, make("details", { class: "note summary" }, make("summary", {}, this.texts.summary), body));
+  }
+
+  _project(line) {
+    const name = line.path.split(/[\\/]/).filter(Boolean).pop() ?? line.path;
+    this.#place(line, make("p", { class: "note", title: line.path }, fill(this.texts.project, { name })));
+  }
+
+  _retry(line) {
+    this.root.querySelectorAll("button.retry").forEach((button) => button.remove());
+    this.#place(line, make("p", { class: "note" }, this.texts.retried));
+  }
+
+  // ---------------------------------------------------------------- small parts
+
+  #place(line, node) {
+    node.dataset.seq = line.seq;
+    let before = this.preview;
+    let last = before ? before.previousElementSibling : this.root.lastElementChild;
+    while (last && Number(last.dataset.seq) > line.seq) {
+      before = last;
+      last = last.previousElementSibling;
+    }
+    this.root.insertBefore(node, before);
+    this.root.dispatchEvent(new Event("grown"));
+  }
+
+  #closeQuestions() {
+    for (const seq of [...this.questions.keys()]) this.#answer(seq, this.texts.skipped, "skipped");
+  }
+
+  #answer(seq, text, decision) {
+    const card = this.questions.get(seq);
+    this.questions.delete(seq);
+    card?.querySelector(".buttons")?.remove();
+    card?.append(make("p", { class: `verdict ${decision}` }, text));
+  }
+
+  #stamp(line) {
+    const when = new Date(line.ts * 1000);
+    return line.ts ? make("time", { datetime: when.toISOString() }, time.format(when)) : null;
+  }
+
+  #count(line) {
+    const sum = this.spent.get(line.turn) ?? { input: 0, output: 0, cached: 0, usd: 0 };
+    for (const name of Object.keys(sum)) sum[name] += line.usage[name] ?? 0;
+    this.spent.set(line.turn, sum);
+  }
+
+  #footer(line) {
+    const sum = this.spent.get(line.turn);
+    const parts = line.model ? [line.model] : [];
+    if (sum) {
+      parts.push(fill(this.texts.tokens, { input: count.format(sum.input), output: count.format(sum.output) }));
+      if (sum.cached) parts.push(fill(this.texts.cached, { count: count.format(sum.cached) }));
+      if (sum.usd) parts.push(`${dollars.format(sum.usd)} $`);
+    }
+    return make("footer", { class: "cost" }, parts.join(" · "));
+  }
+}

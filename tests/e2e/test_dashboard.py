@@ -1,0 +1,322 @@
+"""Chromium drives the dashboard: what streams is seen, what is hostile stays text, nothing leaves a phone's screen."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from loguru import logger
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
+
+from app.core.contracts import CallOptions, LiveEvent, ModelRequest
+from app.core.events import UserLine
+from app.core.messages import Reply, Usage
+from tests.fakes.brain import ScriptedBrain, calls, text
+from tests.support import make_settings
+from tests.web import Site, listening, running_site
+
+pytestmark = pytest.mark.needs("chromium")
+
+ROOM = "web_0123456789ab"
+NASTY = '<img src=x onerror="window.hurt = 1"><script>window.hurt = 1</script>'
+WIDE = "palabra_larguísima_" * 30
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        path = os.environ["NANOBOT_CHROMIUM"]
+        chromium = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        await chromium.close()
+
+
+@asynccontextmanager
+async def open_page(
+    browser: Browser, site: Site, path: str = f"/?sesion={ROOM}", width: int = 1200
+) -> AsyncGenerator[Page]:
+    """Any error of the page's own code, and anything its policy had to stop, fails the test."""
+    async with listening(site.app, site.house.hub) as base:
+        context = await browser.new_context(viewport={"width": width, "height": 740}, locale="es-ES", base_url=base)
+        page = await context.new_page()
+        page.set_default_timeout(5_000)
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda said: problems.append(said.text) if "Content Security Policy" in said.text else None)
+        await page.goto(path)
+        yield page
+        assert problems == []
+        assert await page.evaluate("window.hurt") is None
+        await context.close()
+
+
+async def say(page: Page, words: str) -> None:
+    await expect(page.get_by_role("button", name="Enviar")).to_be_enabled()
+    await page.get_by_label("Mensaje").fill(words)
+    await page.keyboard.press("Enter")
+
+
+async def test_the_answer_is_seen_while_it_streams(browser: Browser, tmp_path: Path) -> None:
+    wrong, right, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slowly(request: ModelRequest, call: CallOptions) -> Reply:
+        call.emit(LiveEvent("delta", "Una **mala** idea"))
+        await wrong.wait()
+        call.emit(LiveEvent("reset"))
+        call.emit(LiveEvent("status", "Groq en pausa, 38 s"))
+        await right.wait()
+        call.emit(LiveEvent("status"))
+        call.emit(LiveEvent("delta", "Tu proyecto "))
+        await done.wait()
+        call.emit(LiveEvent("delta", "tiene **tres** carpetas."))
+        call.emit(LiveEvent("reset"))
+        return text("Tu proyecto tiene **tres** carpetas.", usage=Usage(input=2134, output=35, usd=0.0012))
+
+    async with running_site(make_settings(tmp_path), ScriptedBrain(slowly)) as site, open_page(browser, site) as page:
+        await say(page, "¿qué hay en mi proyecto?")
+        await expect(page.locator(".bubble.mine")).to_contain_text("¿qué hay en mi proyecto?")
+        await expect(page.get_by_label("Mensaje")).to_have_value("")
+        preview = page.locator(".streaming")
+        await expect(preview.locator("strong")).to_have_text("mala")
+        await expect(page.get_by_role("button", name="Parar")).to_be_visible()
+        wrong.set()
+        await expect(preview).to_have_count(0)
+        await expect(page.get_by_text("Groq en pausa, 38 s")).to_be_visible()
+        right.set()
+        await expect(preview).to_contain_text("Tu proyecto")
+        assert not [line for line in await site.house.store.read_lines(ROOM) if line.type == "assistant"]
+        done.set()
+        await expect(page.locator(".answer:not(.streaming)")).to_have_text("Tu proyecto tiene tres carpetas.")
+        await expect(preview).to_have_count(0)
+        await expect(page.locator(".cost")).to_contain_text("2134 → 35 tokens · 0,0012 $")
+        await expect(page.get_by_role("button", name="Parar")).to_be_hidden()
+
+
+async def test_tools_and_questions_are_seen_as_they_happen(browser: Browser, tmp_path: Path) -> None:
+    brain = ScriptedBrain(
+        calls(("list_dir", {"path": "."}), words="Miro la carpeta."),
+        calls(("execute_shell", {"command": f"echo '{NASTY}'"})),
+        text("Hecho."),
+    )
+    async with running_site(make_settings(tmp_path), brain) as site, open_page(browser, site) as page:
+        await say(page, "hazlo")
+        looked, ran = page.locator(".tool").nth(0), page.locator(".tool").nth(1)
+        await expect(looked).to_contain_text("hecho")
+        await expect(ran).to_contain_text("pendiente")
+        await expect(page.locator(".question")).to_contain_text(NASTY)
+        await page.get_by_role("button", name="Permitir").click()
+        await expect(page.locator(".question .verdict")).to_have_text("Permitido")
+        await expect(page.get_by_role("button", name="Permitir")).to_have_count(0)
+        await expect(page.locator(".answer").last).to_have_text("Hecho.")
+        await ran.locator("summary").click()
+        await expect(ran.locator("pre").last).to_contain_text(NASTY)
+        assert await page.locator(".talk img, .talk script").count() == 0
+
+
+async def test_what_a_model_writes_is_formatted_and_inert(browser: Browser, tmp_path: Path) -> None:
+    answer = f"""# Título {NASTY}
+
+Un [enlace](https://example.com/a_b), [otro](javascript:window.hurt=1), [más](data:text/html,x) y https://example.org/x_y.
+
+1. uno con `código {NASTY}`
+   - dentro **de {NASTY}**
+2. dos
+
+| a {NASTY} | b |
+|---|---|
+| **c** | ~~d~~ |
+
+```html
+{NASTY}
+```
+
+> cita _en cursiva_ y nombre_de_variable
+"""
+    async with (
+        running_site(make_settings(tmp_path), ScriptedBrain(text(answer))) as site,
+        open_page(browser, site) as page,
+    ):
+        await say(page, NASTY)
+        bubble = page.locator(".answer:not(.streaming)")
+        await expect(bubble.locator("h3")).to_have_text(f"Título {NASTY}")
+        assert await bubble.locator("a").evaluate_all("nodes => nodes.map((n) => [n.href, n.rel])") == [
+            ["https://example.com/a_b", "noopener noreferrer nofollow"],
+            ["https://example.org/x_y", "noopener noreferrer nofollow"],
+        ]
+        assert await bubble.locator("ol > li").count() == 2
+        await expect(bubble.locator("ol ul strong")).to_have_text(f"de {NASTY}")
+        await expect(bubble.locator("td strong")).to_have_text("c")
+        await expect(bubble.locator("pre code")).to_have_text(NASTY)
+        await expect(bubble.locator("blockquote em")).to_have_text("en cursiva")
+        await expect(bubble.locator("blockquote")).to_contain_text("nombre_de_variable")
+        await expect(page.locator(".mine")).to_contain_text(NASTY)
+        assert await page.locator(".talk img, .talk script").count() == 0
+
+
+async def test_a_page_opened_again_goes_on_where_the_log_is(browser: Browser, tmp_path: Path) -> None:
+    more = asyncio.Event()
+
+    async def slowly(request: ModelRequest, call: CallOptions) -> Reply:
+        call.emit(LiveEvent("delta", "A medias"))
+        await more.wait()
+        return text(" y del todo")
+
+    brain = ScriptedBrain(text("primera"), slowly)
+    async with running_site(make_settings(tmp_path), brain) as site, open_page(browser, site, "/") as page:
+        await say(page, "uno")
+        await expect(page.locator(".answer:not(.streaming)")).to_have_text("primera")
+        await say(page, "dos")
+        await expect(page.locator(".streaming")).to_have_text("A medias")
+        await page.reload()
+        await expect(page.locator(".streaming")).to_have_text("A medias")
+        assert await page.locator(".mine").count() == 2
+        more.set()
+        await expect(page.locator(".answer").last).to_have_text("y del todo")
+
+
+async def test_a_broken_connection_loses_and_doubles_nothing(browser: Browser, tmp_path: Path) -> None:
+    async with running_site(make_settings(tmp_path)) as site, open_page(browser, site) as page:
+        await site.house.store.append(ROOM, UserLine(content="antes"))
+        await expect(page.locator(".mine")).to_have_count(1)
+        for subscription in list(site.house.hub._subscriptions):  # pyright: ignore[reportPrivateUsage]
+            subscription.end()
+        await site.house.store.append(ROOM, UserLine(content="durante"))
+        await expect(page.locator(".mine")).to_have_count(2)
+        await site.house.store.append(ROOM, UserLine(content="después"))
+        await expect(page.locator(".mine p")).to_have_text(["antes", "durante", "después"])
+
+
+async def test_a_message_that_cannot_be_sent_is_not_lost(browser: Browser, tmp_path: Path) -> None:
+    async with (
+        running_site(make_settings(tmp_path), ScriptedBrain(text("ya"))) as site,
+        open_page(browser, site) as page,
+    ):
+        await page.route("**/api/v1/chat", lambda route: route.abort())
+        await say(page, "importante")
+        await expect(page.get_by_role("alert")).to_contain_text("Tu texto sigue aquí")
+        await expect(page.get_by_label("Mensaje")).to_have_value("importante")
+        await page.unroute("**/api/v1/chat")
+        await page.reload()
+        await expect(page.get_by_label("Mensaje")).to_have_value("importante")
+        await page.get_by_label("Mensaje").press("Enter")
+        await expect(page.locator(".answer").last).to_have_text("ya")
+        await expect(page.get_by_label("Mensaje")).to_have_value("")
+
+
+async def test_what_is_typed_before_the_script_arrives_stays(browser: Browser, tmp_path: Path) -> None:
+    arrives = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await arrives.wait()
+        await route.continue_()
+
+    async with (
+        running_site(make_settings(tmp_path), ScriptedBrain(text("ya"))) as site,
+        open_page(browser, site) as page,
+    ):
+        await page.route("**/static/chat.js", late)
+        await page.reload(wait_until="commit")
+        await page.get_by_label("Mensaje").fill("con prisa")
+        await expect(page.get_by_role("button", name="Enviar")).to_be_disabled()
+        arrives.set()
+        await page.get_by_role("button", name="Enviar").click()
+        await expect(page.locator(".mine p")).to_have_text("con prisa")
+
+
+async def test_stop_and_retry_are_one_press_each(browser: Browser, tmp_path: Path) -> None:
+    async def forever(request: ModelRequest, call: CallOptions) -> Reply:
+        await asyncio.Event().wait()
+        return text("nunca")
+
+    async with (
+        running_site(make_settings(tmp_path), ScriptedBrain(forever, text("por fin"))) as site,
+        open_page(browser, site) as page,
+    ):
+        await say(page, "hola")
+        await page.get_by_role("button", name="Parar").click()
+        await page.get_by_role("button", name="Reintentar").click()
+        await expect(page.locator(".answer").last).to_have_text("por fin")
+        await expect(page.get_by_role("button", name="Reintentar")).to_have_count(0)
+
+
+async def test_shift_enter_makes_a_line_and_enter_sends(browser: Browser, tmp_path: Path) -> None:
+    async with (
+        running_site(make_settings(tmp_path), ScriptedBrain(text("ya"))) as site,
+        open_page(browser, site) as page,
+    ):
+        await page.get_by_label("Mensaje").press_sequentially("uno")
+        await page.keyboard.press("Shift+Enter")
+        await page.keyboard.type("dos")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".mine p")).to_have_text("uno\ndos", use_inner_text=True)
+
+
+async def test_the_transcript_shows_everything_and_leads_back(browser: Browser, tmp_path: Path) -> None:
+    brain = ScriptedBrain(calls(("list_dir", {"path": "."})), text("Vacía.", usage=Usage(input=90, output=7, usd=0.5)))
+    async with running_site(make_settings(tmp_path), brain) as site:
+        await site.house.inbox.session_message(ROOM, "¿qué hay?", "web")
+        await site.house.runner.lanes.idle()
+        async with open_page(browser, site, "/sesiones") as page:
+            await page.get_by_role("link", name="¿qué hay?").click()
+            await expect(page.locator(".mine")).to_contain_text("¿qué hay?")
+            await page.locator(".tool summary").click()
+            await expect(page.locator(".tool pre").last).to_contain_text("vacía")
+            await expect(page.locator(".cost")).to_contain_text("100 → 12 tokens · 0,5000 $")
+            await page.get_by_role("link", name="Continuar aquí").click()
+            await expect(page.get_by_label("Mensaje")).to_be_visible()
+            await expect(page.locator(".answer")).to_have_text("Vacía.")
+
+
+async def test_without_a_model_the_chat_says_what_to_do(browser: Browser, tmp_path: Path) -> None:
+    brain = ScriptedBrain()
+    brain.routes = list  # type: ignore[method-assign]
+    async with running_site(make_settings(tmp_path), brain) as site, open_page(browser, site, "/") as page:
+        await expect(page.get_by_role("heading", name="Falta un modelo")).to_be_visible()
+        await expect(page.get_by_role("link", name="https://console.groq.com/keys")).to_be_visible()
+        await page.get_by_role("link", name="Poner una clave").click()
+        await page.get_by_label("Clave de Groq").fill("gsk_1234567890")
+        await page.get_by_role("button", name="Guardar").click()
+        await expect(page.get_by_role("status")).to_contain_text("al reiniciar")
+
+
+async def test_setting_up_logging_out_and_in_again(browser: Browser, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, host="0.0.0.0")
+    log: list[str] = []
+    sink = logger.add(lambda message: log.append(str(message)))
+    async with running_site(settings, ScriptedBrain(text("ya"))) as site, open_page(browser, site, "/") as page:
+        code = re.search(r"[2-9A-Z]{5}-[2-9A-Z]{5}", "".join(log))
+        assert code
+        await page.get_by_label("Código").fill(code[0])
+        await page.get_by_label("Contraseña nueva").fill("una contraseña larga")
+        await page.get_by_label("Otra vez").fill("una contraseña larga")
+        await page.get_by_role("button", name="Empezar").click()
+        await say(page, "hola")
+        await expect(page.locator(".answer").last).to_have_text("ya")
+        await page.get_by_role("button", name="Salir").click()
+        await page.get_by_label("Contraseña").fill("una contraseña larga")
+        await page.get_by_role("button", name="Entrar").click()
+        await expect(page.get_by_label("Mensaje")).to_be_visible()
+    logger.remove(sink)
+
+
+@pytest.mark.parametrize("path", [f"/?sesion={ROOM}", f"/sesiones/{ROOM}", "/sesiones", "/estado", "/configuracion"])
+async def test_nothing_is_wider_than_a_phone(browser: Browser, tmp_path: Path, path: str) -> None:
+    table = "|" + " ancho |" * 12 + "\n|" + "---|" * 12 + "\n|" + " celda |" * 12
+    brain = ScriptedBrain(
+        calls(("execute_shell", {"command": WIDE})), text(f"{WIDE}\n\n`{WIDE}`\n\n```\n{WIDE}\n```\n\n{table}")
+    )
+    async with running_site(make_settings(tmp_path, approvals="nunca"), brain) as site:
+        await site.house.inbox.session_message(ROOM, WIDE, "web")
+        await site.house.runner.lanes.idle()
+        async with open_page(browser, site, path, width=360) as page:
+            await page.wait_for_load_state("networkidle" if "sesion=" not in path else "load")
+            if ROOM in path:
+                await expect(page.locator(".answer table")).to_be_visible()
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+            wide = "(node) => node.scrollWidth > node.clientWidth"
+            assert not await page.evaluate(f"[...document.querySelectorAll('main, #scroller')].some({wide})")
