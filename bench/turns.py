@@ -1,4 +1,4 @@
-"""A turn as Telegram sees it: message in, one tool call, answer out. The models answer at once, so all of it is ours."""
+"""A turn as Telegram sees it: message in, one tool call, answer out. The models answer at once: all of it is ours."""
 
 from __future__ import annotations
 

@@ -55,9 +55,7 @@ def test(arguments: list[str]) -> int:
     exported = {name: str(path) for name, path in tools.items()}
     tests = stages.test_stage(python, arguments)
     everything = [tests] if arguments else [*stages.static_stages(python), tests]
-    code = stages.run_all(
-        everything, exported, missing=", ".join(line.partition(":")[0] for line in problems)
-    )
+    code = stages.run_all(everything, exported, missing=", ".join(line.partition(":")[0] for line in problems))
     return code or (1 if problems and in_ci() else 0)
 
 

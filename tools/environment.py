@@ -82,17 +82,11 @@ class Environment:
 
     def install(self, requirements: Path) -> None:
         print(f"Instalando dependencias ({requirements.name}); solo la primera vez o si cambian…", flush=True)
-        if subprocess.run(
-            [self.python, "-m", "pip", "--version"], capture_output=True, check=False
-        ).returncode:
+        if subprocess.run([self.python, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
             subprocess.run([self.python, "-m", "ensurepip"], capture_output=True, check=False)
         pip = [self.python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-        if subprocess.run(
-            [*pip, "--require-hashes", "--no-deps", "-r", requirements], check=False
-        ).returncode:
-            raise SetupError(
-                "No se han podido instalar las dependencias: arriba dice por qué. ¿Hay conexión?"
-            )
+        if subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", requirements], check=False).returncode:
+            raise SetupError("No se han podido instalar las dependencias: arriba dice por qué. ¿Hay conexión?")
 
     def create_dotenv(self) -> None:
         """.env from .env.example, readable by its owner only. Never touches one that exists."""

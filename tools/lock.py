@@ -35,9 +35,7 @@ def differences(root: Path) -> list[str]:
     if lock["metadata"]["content-hash"] != content_hash(project):
         found.append("poetry.lock es anterior a pyproject.toml")
     found += [
-        f"poetry.lock: {package['name']} viene de otro índice"
-        for package in lock["package"]
-        if "source" in package
+        f"poetry.lock: {package['name']} viene de otro índice" for package in lock["package"] if "source" in package
     ]
     for name, groups in EXPORTS.items():
         text = (root / "requirements" / name).read_text("utf-8")

@@ -60,9 +60,7 @@ def read_dotenv(path: Path) -> dict[str, str]:
     """HOST and PORT of a .env file; the application reads all the rest itself."""
     if not path.exists():
         return {}
-    line = re.compile(
-        r"""^\s*(?:export\s+)?(HOST|PORT)\s*=\s*(["']?)([^"'#\s]+)\2\s*(?:#.*)?$""", re.MULTILINE
-    )
+    line = re.compile(r"""^\s*(?:export\s+)?(HOST|PORT)\s*=\s*(["']?)([^"'#\s]+)\2\s*(?:#.*)?$""", re.MULTILINE)
     return {name: value for name, _, value in line.findall(path.read_text("utf-8-sig"))}
 
 

@@ -87,9 +87,7 @@ def is_bare(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
-def functions(
-    tree: ast.AST, in_class: bool = False
-) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, bool]]:
+def functions(tree: ast.AST, in_class: bool = False) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, bool]]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node, in_class
@@ -98,13 +96,7 @@ def functions(
 
 def count_parameters(function: ast.FunctionDef | ast.AsyncFunctionDef, in_class: bool) -> int:
     given = function.args
-    count = (
-        len(given.posonlyargs)
-        + len(given.args)
-        + len(given.kwonlyargs)
-        + bool(given.vararg)
-        + bool(given.kwarg)
-    )
+    count = len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs) + bool(given.vararg) + bool(given.kwarg)
     return count - (in_class and "staticmethod" not in decorators(function) and count > 0)
 
 

@@ -49,9 +49,7 @@ def test_stage(python: Path, arguments: list[str]) -> Stage:
     return Stage("pruebas", [str(python), "-m", "pytest", *(arguments or parallel)])
 
 
-def run_all(
-    stages: list[Stage], extra_environment: Mapping[str, str] | None = None, missing: str = ""
-) -> int:
+def run_all(stages: list[Stage], extra_environment: Mapping[str, str] | None = None, missing: str = "") -> int:
     """Runs every stage and prints a last line with all of them. 0 when all passed, else 1.
 
     `missing` names the tools without which some tests were skipped.
@@ -74,9 +72,7 @@ def run_all(
 
 def run(stage: Stage, environment: Mapping[str, str]) -> bool:
     try:
-        done = subprocess.run(
-            stage.command, cwd=ROOT, env=dict(environment), timeout=TESTS_LIMIT, check=False
-        )
+        done = subprocess.run(stage.command, cwd=ROOT, env=dict(environment), timeout=TESTS_LIMIT, check=False)
     except subprocess.TimeoutExpired:
         print(f"{stage.name}: interrumpido a los {TESTS_LIMIT} s", flush=True)
         return False

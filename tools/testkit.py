@@ -143,10 +143,7 @@ def apt_command() -> list[str] | None:
 
 
 def playwright_chromium(python: Path) -> Path | None:
-    code = (
-        "from playwright.sync_api import sync_playwright as s\n"
-        "with s() as p: print(p.chromium.executable_path)"
-    )
+    code = "from playwright.sync_api import sync_playwright as s\nwith s() as p: print(p.chromium.executable_path)"
     asked = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
     path = Path(asked.stdout.strip() or "-")
     return path if path.exists() else None

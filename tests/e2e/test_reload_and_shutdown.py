@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.fakes.llm import FakeLLM
 KEY = "gsk_e2e_0123456789abcdefghij"
 
 
-def tool_call(name: str, arguments: dict[str, object]) -> dict[str, Any]:
+def tool_call(name: str, arguments: Mapping[str, object]) -> dict[str, Any]:
     return {"calls": [{"name": name, "arguments": arguments}]}
 
 

@@ -25,8 +25,8 @@ def project(tmp_path: Path) -> Iterator[Path]:
     use_folder(None)
 
 
-FREE_GIT = """status|status -sb|git status|log --oneline -5|diff|diff HEAD~1 -- a.py|show HEAD|blame a.py|branch|branch -a
-tag|remote -v|stash list|reflog|rev-parse HEAD|ls-files|shortlog -sn|grep palabra|describe --tags"""
+FREE_GIT = """status|status -sb|git status|log --oneline -5|diff|diff HEAD~1 -- a.py|show HEAD|blame a.py|branch
+branch -a|tag|remote -v|stash list|reflog|rev-parse HEAD|ls-files|shortlog -sn|grep palabra|describe --tags"""
 ASKING_GIT = """commit -m x|push|push --force|reset --hard|reset|clean -fd|branch -D x|branch nueva|tag v1|checkout main
 checkout -- .|restore a.py|stash|stash pop|rebase main|merge x|fetch|pull|clone https://x/y|remote add o u|config -l
 -c core.pager=x log|-C /etc status|log --output=/tmp/x|diff --ext-diff|grep -Oless x|filter-branch|gc|rm a.py
@@ -35,8 +35,8 @@ FREE_SHELL = (
     "ls|ls -la|pwd|cat 'a b.txt'|head -n 3 'a b.txt'|wc -l 'a b.txt'|grep -rn hola .|git status|echo hola|du -sh ."
 )
 ASKING_SHELL = """rm -rf .|cat /etc/passwd|cat ../../x|cat salida|cat ~/.ssh/id_rsa|ls; rm x|echo $HOME|echo `id`
-echo a > b|grep -R x .|python x.py|make|npm test|pytest|git push|git commit -m x|env|printenv|find . -delete|tee x|ls && x
-cat $(id)|ls --color=always|ls /|'rm' x|/bin/ls|./ls"""
+echo a > b|grep -R x .|python x.py|make|npm test|pytest|git push|git commit -m x|env|printenv|find . -delete|tee x
+ls && x|cat $(id)|ls --color=always|ls /|'rm' x|/bin/ls|./ls"""
 
 
 def each(block: str) -> list[str]:
