@@ -18,7 +18,6 @@ from app.core.commands import Commands
 from app.core.context import AgentContext
 from app.core.contexts import Contexts
 from app.core.contracts import Brain, Channel, SessionStore
-from app.core.errors import ConfigError
 from app.core.gates import announced, approved, build_handler, not_repeated, rate_limited, timed, traced
 from app.core.inbox import Inbox
 from app.core.live import LiveHub
@@ -28,6 +27,7 @@ from app.core.status import MissingItem, StatusReport
 from app.core.toolkit import Toolbox
 from app.core.tools import ALL_TOOLS
 from app.core.turns import TurnRunner
+from app.folders import prepare_folders
 from app.safety.fetch import WebFetcher
 from app.safety.git_identity import git_identity
 from app.safety.redaction import SecretRedactor
@@ -39,12 +39,8 @@ _GRACE_SECONDS = 30.0  # a tool's own time limit speaks first
 
 
 def build_machine(settings: Settings) -> Machine:
-    """Raises ConfigError when a folder cannot be made."""
-    for folder in (settings.workspace_dir, *settings.projects_dirs):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(texts.cannot_make_folder(folder, error.strerror or "")) from error
+    """Raises ConfigError when a folder cannot be made or DATA_DIR cannot be written."""
+    prepare_folders(settings)
     memory = [settings.workspace_dir / name for name in MEMORY_FILES]
     hidden = [CODE_DIR, settings.data_dir, Path(".env")]
     ceilings = [root.parent for root in settings.projects_dirs]  # git looks for no repository above a root
@@ -67,18 +63,19 @@ def build_store(settings: Settings, hub: LiveHub) -> SessionManager:
 def build_parts(
     settings: Settings, *, store: SessionStore | None = None, hub: LiveHub | None = None, brain: Brain | None = None
 ) -> Parts:
-    """Without arguments: what AgentLoop(settings) alone stands on."""
+    """Without arguments: what AgentLoop(settings) alone stands on. There nobody sees a question."""
+    attended = hub is not None
     hub = hub or LiveHub()
     store = store or build_store(settings, hub)
     machine = build_machine(settings)
     contexts = Contexts(store)
-    approvals = Approvals(store, contexts, settings.approval_minutes)
+    approvals = Approvals(store, contexts, settings.approval_minutes, attended=attended)
     gates = (
         traced,
         not_repeated,
         approved(approvals, settings.approvals, machine),
-        announced(store),
         rate_limited(settings.tools_per_minute),
+        announced(store),
         timed(settings.tool_seconds + _GRACE_SECONDS),
     )
     return Parts(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from loguru import logger
 
 from app.cloud.journal import Journal
 from app.core import texts
-from app.core.errors import StorageError
+from app.core.errors import SessionConflict, StorageError
 from app.core.events import Line
 
 _SYNCS_AT_ONCE = 8
@@ -21,11 +20,15 @@ _SYNCS_AT_ONCE = 8
 
 @dataclass
 class Job:
-    """`keep` decides at writing time which lines go in (a repeated delivery does not)."""
+    """`keep` decides at writing time which lines go in (a repeated delivery does not).
+
+    `expected`: the seq after which the lines must come; anything else is a SessionConflict.
+    """
 
     journal: Journal
     lines: Sequence[Line]
     keep: Callable[[Line], bool]
+    expected: int | None = None
     done: Future[Sequence[Line]] = field(default_factory=Future[Sequence[Line]])
 
 
@@ -33,6 +36,7 @@ class Committer:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._jobs: list[Job] = []
+        self._busy = False
         self._wake = threading.Condition()
         self._pool = ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="sync")
         self.syncs = 0  # for the benchmark: how many fsyncs the lines cost
@@ -41,14 +45,22 @@ class Committer:
     def submit(self, job: Job) -> Future[Sequence[Line]]:
         with self._wake:
             self._jobs.append(job)
-            self._wake.notify()
+            self._wake.notify_all()
         return job.done
+
+    def drain(self) -> None:
+        """Returns when everything submitted so far is written, or refused."""
+        with self._wake:
+            self._wake.wait_for(lambda: not self._jobs and not self._busy)
 
     def _run(self) -> None:
         while True:
             with self._wake:
+                self._busy = False
+                self._wake.notify_all()
                 self._wake.wait_for(lambda: self._jobs)
                 jobs, self._jobs = self._jobs, []
+                self._busy = True
             by_journal: dict[Journal, list[Job]] = {}
             for job in jobs:
                 by_journal.setdefault(job.journal, []).append(job)
@@ -72,23 +84,28 @@ class Committer:
                     job.done.set_exception(StorageError(texts.cannot_write(type(error).__name__)))
             else:
                 for job, lines in zip(jobs, results, strict=True):
-                    job.done.set_result(lines)
+                    _settle(job, lines)
 
-    def _write(self, journal: Journal, jobs: Sequence[Job]) -> list[Sequence[Line]]:
+    def _write(self, journal: Journal, jobs: Sequence[Job]) -> list[Sequence[Line] | None]:
+        """The written lines of each job; None for one that came too late."""
         journal.load(since=0)
-        wanted = [[line for line in job.lines if job.keep(line)] for job in jobs]
-        stamped = iter(journal.stamp((line for lines in wanted for line in lines), self._clock()))
-        results: list[Sequence[Line]] = [[next(stamped) for _ in lines] for lines in wanted]
-        flat = [line for lines in results for line in lines]
-        if flat:
-            descriptor = journal.write(flat)
-            try:
-                os.fsync(descriptor)
-                self.syncs += 1
-            except OSError as error:
-                journal.distrust()
-                raise StorageError(texts.cannot_write(error.strerror or "")) from error
-            finally:
-                os.close(descriptor)
+        seq, now = journal.seq, self._clock()
+        results: list[Sequence[Line] | None] = []
+        for job in jobs:
+            lines = None
+            if job.expected in (None, seq):
+                lines = journal.stamp([line for line in job.lines if job.keep(line)], seq, now)
+                seq += len(lines)
+            results.append(lines)
+        if flat := [line for lines in results for line in lines or ()]:
+            journal.write(flat)
+            self.syncs += 1
             journal.accept(flat)
         return results
+
+
+def _settle(job: Job, lines: Sequence[Line] | None) -> None:
+    if lines is None:
+        job.done.set_exception(SessionConflict(texts.session_moved_on(job.journal.path.stem)))
+    else:
+        job.done.set_result(lines)

@@ -6,6 +6,7 @@ Everything here blocks; callers run it in a thread. A journal is used under its 
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,12 +30,16 @@ class Journal:
         self.seq = 0
         self.loaded = False
         self._torn = False
+        self._doubtful = False
 
     def load(self, since: float) -> None:
         """Reads back to the last summary, and to lines older than `since` (UNIX seconds), once."""
         if self.loaded:
             return
         try:
+            if self._doubtful and self.path.exists():
+                _write_anew(self.path)
+            self._doubtful = False
             window, bad, self._torn = read_window(self.path, since)
         except OSError as error:
             raise StorageError(texts.cannot_read(self.path.name, error.strerror or "")) from error
@@ -46,21 +51,20 @@ class Journal:
 
     def newer(self, after: int) -> list[Line]:
         """The lines in memory after `after`; cheap for a reader who is nearly up to date."""
-        start = len(self.lines)
-        while start and self.lines[start - 1].seq > after:
+        lines = self.lines  # the writer may put another list in its place meanwhile
+        start = len(lines)
+        while start and lines[start - 1].seq > after:
             start -= 1
-        return self.lines[start:]
+        return lines[start:]
 
-    def stamp(self, lines: Iterable[Line], now: float) -> list[Line]:
-        return [
-            line.model_copy(update={"seq": seq, "ts": round(now, 3)}) for seq, line in enumerate(lines, self.seq + 1)
-        ]  # fmt: skip
+    @staticmethod
+    def stamp(lines: Iterable[Line], seq: int, now: float) -> list[Line]:
+        """The lines as they follow number `seq`."""
+        return [line.model_copy(update={"seq": n, "ts": round(now, 3)}) for n, line in enumerate(lines, seq + 1)]
 
-    def write(self, lines: Sequence[Line]) -> int:
-        """Writes without syncing; returns the open descriptor. A short write is truncated back. Raises StorageError."""
-        data = b"".join(map(dump_line, lines))
-        if self._torn:
-            data = b"\n" + data
+    def write(self, lines: Sequence[Line]) -> None:
+        """On disk when it returns. A short or unsynced write is taken back. Raises StorageError."""
+        data = (b"\n" if self._torn else b"") + b"".join(map(dump_line, lines))
         try:
             new = not self.path.exists()
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
@@ -68,26 +72,27 @@ class Journal:
             raise self._refused(error) from error
         size = os.fstat(descriptor).st_size
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            _write_whole(descriptor, data)
+            os.fsync(descriptor)
             if new:
                 sync_folder(self.path.parent)
         except OSError as error:
-            _truncate(descriptor, size)
+            self.distrust()
+            self._doubtful = not _truncated(descriptor, size)
             raise self._refused(error) from error
+        finally:
+            os.close(descriptor)
         self._torn = False
-        return descriptor
 
     def accept(self, lines: Sequence[Line]) -> None:
         """The lines are on disk: readers may see them."""
+        self.seq = lines[-1].seq  # before the lines: no reader may be ahead of it
         self.lines.extend(lines)
-        self.seq = lines[-1].seq
         if isinstance(summary := lines[-1], SummaryLine):
             self.lines = [line for line in self.lines if line.seq > summary.upto]
 
     def distrust(self) -> None:
-        """After a failed sync nobody knows what is on disk: read it again before the next use."""
+        """Nobody knows what is on disk: read it again before the next use."""
         self.loaded = False
 
     def _refused(self, error: OSError) -> StorageError:
@@ -182,10 +187,28 @@ def _last_byte(descriptor: int, size: int) -> bytes:
     return os.read(descriptor, 1)
 
 
-def _truncate(descriptor: int, size: int) -> None:
+def _write_whole(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _truncated(descriptor: int, size: int) -> bool:
     try:
         os.ftruncate(descriptor, size)
     except OSError as error:
-        logger.error("cannot undo a short write: {}", error.strerror)  # the torn tail is skipped when read
+        logger.error("cannot take a failed write back: {}", error.strerror)
+        return False
+    return True
+
+
+def _write_anew(path: Path) -> None:
+    """After a failed sync the system may call clean what never reached the disk: only new bytes are surely written."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".anew-")
+    try:
+        _write_whole(descriptor, path.read_bytes())
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    Path(name).replace(path)
+    sync_folder(path.parent)

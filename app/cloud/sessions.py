@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+
+from loguru import logger
 
 from app.cloud.chats import ChatFile
 from app.cloud.committer import Job
 from app.cloud.journal import Journal, read_all
 from app.cloud.storage import Storage
 from app.config import load_settings
-from app.core import texts
-from app.core.context import AgentContext, chat_of, check_session_id, fold
+from app.core.context import SESSION_ID, AgentContext, chat_of, check_session_id, fold
 from app.core.contracts import EventSink, LiveEvent, SessionInfo
-from app.core.errors import SessionConflict, StorageError
+from app.core.errors import StorageError
 from app.core.events import AssistantLine, Line, UserLine, parse_line
 
 
@@ -36,6 +38,7 @@ class SessionManager:
         self._storage = Storage.shared(data_dir / "sessions", clock)
         self._sink = sink
         self._retention_days = retention_days
+        self._commits: set[asyncio.Task[Sequence[Line]]] = set()
         self.chats = ChatFile(data_dir / "chats.json")
 
     async def open(self) -> None:
@@ -55,37 +58,27 @@ class SessionManager:
 
         Raises SessionConflict when ctx holds an answer to a conversation that has moved on meanwhile.
         """
-        expected = ctx.seq
-        lines = ctx.take_unsaved()
+        lines = ctx.unsaved_lines()
         if not lines:
             return
-        await self.refresh(ctx)
-        if ctx.seq != expected and any(isinstance(line, AssistantLine) for line in lines):
-            raise SessionConflict(texts.session_moved_on(ctx.session_id))
-        await self.append(ctx.session_id, *lines)
+        answers = any(isinstance(line, AssistantLine) for line in lines)
+        await self._append(ctx.session_id, lines, expected=ctx.seq if answers else None)
+        ctx.saved(len(lines))
         await self.refresh(ctx)
 
     async def append(self, session_id: str, *lines: Line) -> Sequence[Line]:
-        """On disk when it returns. A line whose delivery key the chat has seen is left out."""
-        chat = chat_of(check_session_id(session_id))
-        journal = await self._journal(session_id)
-        if not self._storage.knows(chat):
-            await asyncio.to_thread(self._storage.keys, chat)
-        job = Job(journal, lines, keep=lambda line: self._storage.is_new(chat, line))
-        try:
-            written = await asyncio.shield(asyncio.wrap_future(self._storage.committer.submit(job)))
-        except StorageError:
-            self._storage.forget(chat, lines)
-            raise
-        for line in written:
-            if self._sink:
-                self._sink.publish(session_id, LiveEvent("line", line=line))
-        return written
+        """On disk when it returns. A line whose delivery key the chat has seen is left out.
+
+        Without lines: returns when everything appended before is on disk.
+        """
+        return await self._append(session_id, lines)
 
     async def refresh(self, ctx: AgentContext) -> None:
         """Applies what others appended since ctx.seq."""
         journal = await self._journal(ctx.session_id)
-        ctx.apply(*journal.newer(ctx.seq))
+        if journal.seq < ctx.seq:
+            ctx.restart()  # the log was removed since
+        ctx.apply(*await self.read_lines(ctx.session_id, ctx.seq))
 
     async def read_lines(self, session_id: str, after: int = 0) -> Sequence[Line]:
         """The whole log after `after`, as for a transcript."""
@@ -106,6 +99,30 @@ class SessionManager:
         days = days or self._retention_days
         return await asyncio.to_thread(self._cleanup, days) if days else 0
 
+    async def _append(self, session_id: str, lines: Sequence[Line], expected: int | None = None) -> Sequence[Line]:
+        """Whoever is cancelled meanwhile: what reaches the disk is published."""
+        commit = asyncio.create_task(self._commit(session_id, lines, expected))
+        self._commits.add(commit)
+        commit.add_done_callback(self._commits.discard)
+        return await asyncio.shield(commit)
+
+    async def _commit(self, session_id: str, lines: Sequence[Line], expected: int | None) -> Sequence[Line]:
+        storage, chat = self._storage, chat_of(check_session_id(session_id))
+        journal = await self._journal(session_id)
+        keys = storage.known_keys(chat)
+        if keys is None:
+            keys = await asyncio.to_thread(storage.keys, chat)
+        job = Job(journal, lines, keep=lambda line: storage.is_new(keys, line), expected=expected)
+        try:
+            written = await asyncio.wrap_future(storage.committer.submit(job))
+        except StorageError:
+            await asyncio.to_thread(storage.forget, chat, lines)
+            raise
+        for line in written:
+            if self._sink:
+                self._sink.publish(session_id, LiveEvent("line", line=line))
+        return written
+
     async def _journal(self, session_id: str) -> Journal:
         return self._storage.ready(session_id) or await asyncio.to_thread(self._storage.journal, session_id)
 
@@ -114,22 +131,31 @@ class SessionManager:
 
     def _list(self) -> list[SessionInfo]:
         self._storage.open()
-        infos = [_info(path) for path in self._storage.folder.glob("*.jsonl")]
+        logs = (path for path in self._storage.folder.glob("*.jsonl") if SESSION_ID.fullmatch(path.stem))
+        infos = [info for path in logs if (info := _info(path))]
         return sorted(infos, key=lambda info: info.updated, reverse=True)
 
     def _cleanup(self, days: int) -> int:
         removed = 0
         limit = self._storage.clock() - days * 86_400
         for info in self._list():
-            if info.updated < limit and not self._fold(info.session_id).is_busy:
-                self._storage.remove(info.session_id)
-                removed += 1
+            if info.updated < limit:
+                removed += self._storage.remove(info.session_id, partial(_is_busy, info.session_id))
         return removed
 
 
-def _info(path: Path) -> SessionInfo:
-    stat = path.stat()
-    return SessionInfo(path.stem, path.stem.partition("_")[0], stat.st_mtime, stat.st_size, _title(path))
+def _is_busy(session_id: str, lines: Sequence[Line]) -> bool:
+    return fold(session_id, lines).is_busy
+
+
+def _info(path: Path) -> SessionInfo | None:
+    """None when the file has just gone, or cannot be read."""
+    try:
+        stat = path.stat()
+        return SessionInfo(path.stem, path.stem.partition("_")[0], stat.st_mtime, stat.st_size, _title(path))
+    except OSError as error:
+        logger.warning("{} cannot be listed: {}", path.name, error.strerror)
+        return None
 
 
 def _title(path: Path) -> str:

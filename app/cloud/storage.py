@@ -32,6 +32,7 @@ class Storage:
 
     @classmethod
     def shared(cls, folder: Path, clock: Callable[[], float] = time.time) -> Storage:
+        folder = folder.resolve()  # however it is written, one folder has one writer
         with cls._guard:
             if folder not in cls._shared:
                 cls._shared[folder] = cls(folder, clock)
@@ -67,7 +68,8 @@ class Storage:
             self._process_lock = descriptor
 
     def close(self) -> None:
-        """Gives the folder back; the next use takes it again."""
+        """Writes what waits, then gives the folder back; the next use takes it again."""
+        self.committer.drain()
         with self._lock:
             if self._process_lock is not None:
                 os.close(self._process_lock)
@@ -98,46 +100,58 @@ class Storage:
         journal = self._recent.get(session_id)
         return journal if journal is not None and journal.loaded and self._process_lock is not None else None
 
-    def remove(self, session_id: str) -> None:
-        with self._lock:
-            self._recent.pop(session_id, None)
-            self._alive.pop(session_id, None)
+    def remove(self, session_id: str, unless: Callable[[Sequence[Line]], bool]) -> bool:
+        """Removes a log that nobody can be writing to meanwhile; False when `unless` holds for its lines."""
+        journal = self.journal(session_id)
+        with journal.lock:
+            journal.load(self.clock() - KEY_SECONDS)
+            if unless(journal.lines):
+                return False
             self.path(session_id).unlink(missing_ok=True)
+            journal.distrust()
+            return True
 
     def keys(self, chat: str) -> dict[str, float]:
-        """The delivery keys that the chat's sessions have seen in the last 48 h."""
-        with self._lock:
-            if chat not in self._keys:
-                since = self.clock() - KEY_SECONDS
-                found: dict[str, float] = {}
-                for path in [self.path(chat), *self.folder.glob(f"{chat}_*.jsonl")]:
-                    if path.exists() and path.stat().st_mtime >= since:
-                        journal = self.journal(path.stem)
-                        found |= {k: line.ts for line in journal.lines if (k := key_of(line)) and line.ts >= since}
-                self._keys[chat] = found
-            return self._keys[chat]
+        """The table of delivery keys that the chat's sessions have seen in the last 48 h; later ones are added."""
+        known = self._keys.get(chat)
+        if known is None:
+            found = self._keys_on_disk(chat)  # takes the journals' locks, so it must not hold ours
+            with self._lock:
+                known = self._keys.setdefault(chat, found)
+        return known
 
-    def knows(self, chat: str) -> bool:
-        return chat in self._keys
+    def known_keys(self, chat: str) -> dict[str, float] | None:
+        """keys() when it needs no disk."""
+        return self._keys.get(chat)
 
-    def is_new(self, chat: str, line: Line) -> bool:
-        """Registers the line's key; False when the chat has seen it."""
+    def is_new(self, keys: dict[str, float], line: Line) -> bool:
+        """Registers the line's key in the chat's table; False when it is there."""
         key = key_of(line)
         if key is None:
             return True
         with self._lock:
-            keys, now = self.keys(chat), self.clock()
+            now = self.clock()
             if keys.get(key, 0) >= now - KEY_SECONDS:
                 return False
             keys[key] = now
             return True
 
     def forget(self, chat: str, lines: Sequence[Line]) -> None:
-        """The lines did not reach the disk: their next delivery is the first."""
+        """Those of the lines that did not reach the disk: their next delivery is the first."""
+        on_disk = self._keys_on_disk(chat)
         with self._lock:
             for line in lines:
-                if key := key_of(line):
+                if (key := key_of(line)) and key not in on_disk:
                     self._keys.get(chat, {}).pop(key, None)
+
+    def _keys_on_disk(self, chat: str) -> dict[str, float]:
+        since = self.clock() - KEY_SECONDS
+        found: dict[str, float] = {}
+        for path in [self.path(chat), *self.folder.glob(f"{chat}_*.jsonl")]:
+            if path.exists() and path.stat().st_mtime >= since:
+                lines = self.journal(path.stem).lines
+                found |= {key: line.ts for line in lines if (key := key_of(line)) and line.ts >= since}
+        return found
 
 
 def key_of(line: Line) -> str | None:

@@ -35,11 +35,18 @@ def digest(name: str, arguments: str, folder: str) -> str:
 
 
 class Approvals:
-    """`minutes`: how long a question stays open."""
+    """`minutes`: how long a question stays open. `attended`: somebody can see it; nobody in a loop used alone."""
 
     def __init__(
-        self, store: SessionStore, contexts: Contexts, minutes: float, clock: Callable[[], float] = time.time
+        self,
+        store: SessionStore,
+        contexts: Contexts,
+        minutes: float,
+        *,
+        attended: bool = True,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self.attended = attended
         self._store = store
         self._contexts = contexts
         self._seconds = minutes * 60
@@ -56,16 +63,21 @@ class Approvals:
                 raise TurnInterrupted
             changed.clear()
             await self._store.refresh(ctx)
-            if given := ctx.decision(call_id, kind):
+            if given := ctx.decision(call_id, kind, bound_to):
                 return given.decision
             asked = ctx.question(call_id, kind)
-            if asked is None or asked.digest != bound_to:
+            newer = _has_written(ctx, kind, asked)
+            if asked is None:
+                if newer:
+                    return "skipped"
                 await self._ask(ctx, call_id, kind, question, bound_to)
                 continue
-            newer = any(seq > asked.seq for seq in ctx.conversation.open)
             left = asked.expires - self._clock()
-            if newer or left <= 0:
-                await self._give(ctx.session_id, asked, "skipped" if newer else "expired", "program")
+            if newer or left <= 0 or asked.digest != bound_to:
+                verdict: Decision = "skipped" if newer else "expired"
+                await self._give(ctx.session_id, asked, verdict, "program")
+                if asked.digest == bound_to:
+                    return verdict
                 continue
             try:
                 async with asyncio.timeout(left):
@@ -73,11 +85,24 @@ class Approvals:
             except TimeoutError:
                 continue
 
-    async def decide(self, session_id: str, asked: int, decision: Decision, by: str, key: str | None = None) -> bool:
-        """False when the question is gone: answered, expired or never asked. The first decision wins."""
+    async def decide(
+        self,
+        session_id: str,
+        asked: int,
+        decision: Decision,
+        by: str,
+        key: str | None = None,
+        chat_id: int | None = None,
+    ) -> bool:
+        """False when the question is gone: answered, expired, never asked, or not in that chat. The first one wins.
+
+        `chat_id`: where a button was pressed. The same press once more is as good as the first.
+        """
         async with self._deciding:
             question = (await self._contexts.get(session_id)).questions.get(asked)
             if question is None or question.expires <= self._clock():
+                return key is not None and await self._given(session_id, asked, decision, by)
+            if chat_id is not None and (question.reply_to is None or question.reply_to.chat_id != chat_id):
                 return False
             await self._give(session_id, question, decision, by, key)
             return True
@@ -106,6 +131,12 @@ class Approvals:
         )
         await self._store.append(ctx.session_id, line)
 
+    async def _given(self, session_id: str, asked: int, decision: Decision, by: str) -> bool:
+        return any(
+            isinstance(line, ApprovalGivenLine) and (line.asked, line.decision, line.by) == (asked, decision, by)
+            for line in await self._store.read_lines(session_id, after=asked)
+        )
+
     async def _give(
         self, session_id: str, asked: ApprovalAskedLine, decision: Decision, by: str, key: str | None = None
     ) -> None:
@@ -114,3 +145,10 @@ class Approvals:
         )
         await self._store.append(session_id, given)
         self.poke(session_id)
+
+
+def _has_written(ctx: AgentContext, kind: Kind, asked: ApprovalAskedLine | None) -> bool:
+    """The user has said something else meanwhile: since the model asked for the call, or since the question."""
+    if kind == "run":
+        return ctx.conversation.has_unseen
+    return asked is not None and any(seq > asked.seq for seq in ctx.conversation.open)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from weakref import WeakValueDictionary
+
+from loguru import logger
 
 from app.core import texts
 from app.core.context import AgentContext, chat_of
 from app.core.contexts import Contexts
 from app.core.contracts import ChatBook, Project, SessionStore, Surroundings
+from app.core.errors import NanobotError
 from app.core.events import CommandLine, Line, ProjectLine, ReplyLine, RetryLine
 from app.core.turns import TurnRunner
 
@@ -28,6 +33,7 @@ class Commands:
         self._runner = runner
         self._around = around
         self._status = status
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._known: dict[str, Callable[[AgentContext, CommandLine], Awaitable[str]]] = {
             "start": self._start,
             "ayuda": self._help,
@@ -40,11 +46,22 @@ class Commands:
         }
 
     async def run_open(self, session_id: str) -> None:
-        ctx = await self._contexts.get(session_id)
-        for seq, command in list(ctx.commands.items()):
-            handle = self._known.get(command.name, self._unknown)
-            reply = ReplyLine(content=await handle(ctx, command), to=seq, reply_to=command.reply_to)
-            await self._store.append(session_id, reply)
+        """Each is answered once, whoever asks for it at the same time."""
+        lock = self._locks.setdefault(session_id, asyncio.Lock())
+        async with lock:
+            ctx = await self._contexts.get(session_id)
+            for seq, command in list(ctx.commands.items()):
+                reply = ReplyLine(content=await self._answer(ctx, command), to=seq, reply_to=command.reply_to)
+                await self._store.append(session_id, reply)
+
+    async def _answer(self, ctx: AgentContext, command: CommandLine) -> str:
+        try:
+            return await self._known.get(command.name, self._unknown)(ctx, command)
+        except NanobotError:
+            raise
+        except Exception:  # noqa: BLE001  boundary: a command that breaks must not stand before all later ones
+            logger.exception("command {} of {} broke", command.name, ctx.session_id)
+            return texts.COMMAND_BROKE
 
     async def _start(self, ctx: AgentContext, command: CommandLine) -> str:
         return texts.WELCOME
@@ -77,7 +94,7 @@ class Commands:
         return texts.RETRYING
 
     async def _stop(self, ctx: AgentContext, command: CommandLine) -> str:
-        return texts.STOP_DONE if await self._runner.stop(ctx.session_id) else texts.NOTHING_TO_STOP
+        return texts.STOP_DONE if await self._runner.stop(ctx.session_id, command.seq) else texts.NOTHING_TO_STOP
 
     async def _project(self, ctx: AgentContext, command: CommandLine) -> str:
         projects = await self._around.projects()

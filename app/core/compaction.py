@@ -23,28 +23,33 @@ FULL = 0.8  # of the room for messages: time to sum up
 KEEP = 0.4  # of it: what stays word for word
 _BASE_TOKENS = 2_000  # system prompt and tools
 _ANSWER_SHARE = 4  # a quarter of the window is the answer's
-_SUMMARY_TOKENS = 1_024
+_SUMMARY_TOKENS = 1_536  # the summary and the thinking before it
 
 
 def is_full(ctx: AgentContext, brain: Brain) -> bool:
-    return count(ctx.messages) > _room(brain) * FULL
+    return count(ctx.messages) > room(brain) * FULL
 
 
 async def compact(ctx: AgentContext, brain: Brain, store: SessionStore, options: CallOptions) -> bool:
     """False when nothing could be summed up: the old window stays as it is."""
-    room = _room(brain)
-    block = _old_block(ctx, room)
+    space = room(brain)
+    block = _old_block(ctx, space * KEEP)
     if block is None:
         return False
-    asked = Message(role="user", content=_transcript(block, ctx.conversation.summary, room // 2))
+    asked = Message(role="user", content=_transcript(block, ctx.conversation.summary, space // 2))
     request = ModelRequest(messages=[asked], system=texts.SUMMARIZE, max_tokens=_SUMMARY_TOKENS)
     try:
         reply = await brain.complete(request, options)
     except ProviderError as error:
         logger.warning("summary of {} failed: {}", ctx.session_id, error)
         return False
+    summary = texts.without_reasoning(reply.text).strip()
+    if not summary or reply.stop_reason == "length":  # half a summary would erase the other half
+        logger.warning("summary of {} is {}", ctx.session_id, "cut" if summary else "empty")
+        await options.spent(reply.provider, reply.model, reply.usage)
+        return False
     line = SummaryLine(
-        turn=ctx.turn, content=reply.text, upto=block.upto, project=ctx.project,
+        turn=ctx.turn, content=summary, upto=block.upto, project=ctx.project,
         usage=reply.usage, provider=reply.provider, model=reply.model,
     )  # fmt: skip
     await store.append(ctx.session_id, line)
@@ -52,7 +57,7 @@ async def compact(ctx: AgentContext, brain: Brain, store: SessionStore, options:
     return True
 
 
-def _room(brain: Brain) -> int:
+def room(brain: Brain) -> int:
     """Tokens of the window that messages may fill."""
     window = brain.window_tokens()
     return max(window - _BASE_TOKENS - window // _ANSWER_SHARE, window // _ANSWER_SHARE)
@@ -66,30 +71,29 @@ class Block:
     upto: int
 
 
-def _old_block(ctx: AgentContext, room: int) -> Block | None:
-    """The oldest messages beyond KEEP of the room, cut where a user message begins.
+def _old_block(ctx: AgentContext, keep: float) -> Block | None:
+    """The oldest messages, so that at most `keep` tokens stay word for word, cut where a user message begins.
 
     Never between a call and its result, never past something that is still open.
     """
     placed = ctx.conversation.placed
     fixed = min([*ctx.conversation.open, *ctx.outbox.pending, *ctx.commands, *ctx.questions], default=ctx.seq + 1)
-    sizes = [count_message(m) for m in placed]
-    tail, cut, best = 0, len(placed), 0
-    while cut > 0:
-        cut -= 1
-        tail += sizes[cut]
-        if placed[cut].role != "user" or cut == 0:
-            continue
-        newest_before = max(m.seq for m in placed[:cut])
-        clean = newest_before < min(m.seq for m in placed[cut:]) and newest_before < fixed
-        if not clean:
-            continue
-        best = cut
-        if tail >= room * KEEP:
+    tail, best = 0, 0
+    for cut in range(len(placed), 0, -1):
+        tail += count_message(placed[cut]) if cut < len(placed) else 0
+        if best and tail > keep:
             break
+        starts = cut == len(placed) or placed[cut].role == "user"
+        if starts and _is_clean(placed, cut, fixed):
+            best = cut
     if not best:
         return None
     return Block(placed[:best], max(m.seq for m in placed[:best]))
+
+
+def _is_clean(placed: Sequence[Message], cut: int, fixed: int) -> bool:
+    newest_before = max(m.seq for m in placed[:cut])
+    return newest_before < min((m.seq for m in placed[cut:]), default=fixed) and newest_before < fixed
 
 
 def _transcript(block: Block, summary: str, limit: int) -> str:

@@ -50,14 +50,18 @@ class AgentContext:
         id_channel, _, rest = session_id.partition("_")
         self.channel = channel or id_channel
         self.user_id = str(user_id) or rest.partition("_")[0]
+        self._unsaved: list[Message] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Back to the beginning of the log; unsaved messages stay."""
         self.seq = 0
         self.conversation = Conversation()
         self.outbox = Outbox()
         self.commands: dict[int, CommandLine] = {}
         self.questions: dict[int, ApprovalAskedLine] = {}
         self.project = ""
-        self._decisions: dict[tuple[str, str], ApprovalGivenLine] = {}
-        self._unsaved: list[Message] = []
+        self._decisions: dict[tuple[str, str, str], ApprovalGivenLine] = {}
 
     @property
     def messages(self) -> list[Message]:
@@ -88,23 +92,28 @@ class AgentContext:
         """The message is durable once save_session() or process_message() has returned."""
         self._unsaved.append(Message(role=role, content=content))
 
-    def take_unsaved(self) -> list[Line]:
-        """The lines that the log lacks; the caller appends them."""
+    def unsaved_lines(self) -> list[Line]:
+        """The lines that the log lacks; an answer covers what stands before it. The caller appends them, then saved().
+
+        Raises SessionError for a role that nobody may add by hand.
+        """
         lines: list[Line] = []
-        for message in self._unsaved:
+        for seq, message in enumerate(self._unsaved, self.seq + 1):
             if message.role == "user":
                 lines.append(UserLine(content=message.content, user_id=self.user_id))
             elif message.role == "assistant":
-                covers = self.conversation.last_user_seq or self.seq
-                lines.append(AssistantLine(content=message.content, covers=covers, final=True))
+                lines.append(AssistantLine(content=message.content, covers=seq - 1, final=True))
             else:
                 raise SessionError(texts.bad_role(message.role))
-        self._unsaved = []
         return lines
 
-    def decision(self, call_id: str, kind: str) -> ApprovalGivenLine | None:
-        """The decision on a call of the open step that no start has used up yet."""
-        return self._decisions.get((call_id, kind))
+    def saved(self, count: int) -> None:
+        """The first `count` unsaved messages are in the log now."""
+        del self._unsaved[:count]
+
+    def decision(self, call_id: str, kind: str, bound_to: str) -> ApprovalGivenLine | None:
+        """The decision on exactly this call of the open step, that no start has used up yet."""
+        return self._decisions.get((call_id, kind, bound_to))
 
     def question(self, call_id: str, kind: str) -> ApprovalAskedLine | None:
         return next((q for q in self.questions.values() if (q.call_id, q.kind) == (call_id, kind)), None)
@@ -127,8 +136,9 @@ class AgentContext:
             case ApprovalAskedLine():
                 self.questions[line.seq] = line
             case ApprovalGivenLine():
-                if asked := self.questions.pop(line.asked, None):
-                    self._decisions[(line.call_id, asked.kind)] = line
+                asked = self.questions.pop(line.asked, None)
+                if asked and (asked.kind, line.decision) != ("pay", "skipped"):  # that is asked again in the new light
+                    self._decisions[(line.call_id, asked.kind, asked.digest)] = line
             case ToolStartedLine():
                 self._decisions = {k: d for k, d in self._decisions.items() if k[0] != line.call_id}
             case AssistantLine():

@@ -23,6 +23,7 @@ class Step:
     """The tool calls of the last reply. A call that started and has no result died with its process: uncertain."""
 
     calls: tuple[ToolCall, ...]
+    seq: int = 0  # of the reply
     started: set[str] = field(default_factory=set[str])
     results: dict[str, Message] = field(default_factory=dict[str, Message])
 
@@ -63,6 +64,11 @@ class Conversation:
     def placed(self) -> list[Message]:
         """The messages that a model has already seen: what a summary may replace."""
         return self._placed
+
+    @property
+    def has_unseen(self) -> bool:
+        """The user has written since the last prompt."""
+        return bool(self._waiting)
 
     @property
     def last_user_seq(self) -> int:
@@ -112,7 +118,7 @@ class Conversation:
                     seq=line.seq,
                 )
             )
-            self.step = Step(line.tool_calls) if line.tool_calls else None
+            self.step = Step(line.tool_calls, line.seq) if line.tool_calls else None
         self.spending.steps += 1
         self.spending.calls += len(line.tool_calls)
         self.spending.usd += line.usage.usd
@@ -144,7 +150,7 @@ class Conversation:
             return
         for call in self.step.calls:
             lost = Message(
-                role="tool", content=texts.LOST_RESULT, tool_call_id=call.id, is_error=True, seq=self._placed[-1].seq
+                role="tool", content=texts.LOST_RESULT, tool_call_id=call.id, is_error=True, seq=self.step.seq
             )
             self._placed.append(self.step.results.get(call.id, lost))
         self.step = None

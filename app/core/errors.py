@@ -15,6 +15,7 @@ NanobotError
 │   ├── Flood               the chat must rest for `retry_after` seconds
 │   └── ChatGone            blocked, deleted or migrated: its work ends quietly
 ├── TurnInterrupted         the server leaves: the turn goes on at the next start
+├── Steered                 the user has written meanwhile: the prompt is made anew
 ├── TurnPostponed           every model rests until `until`; the turn stays open
 └── ProviderError           one call to one model failed
     ├── Unreachable         refused, reset, time-out before the first token, 5xx, 529, 498
@@ -94,6 +95,10 @@ class ChatGone(DeliveryError):
 
 
 class TurnInterrupted(NanobotError):
+    pass
+
+
+class Steered(NanobotError):
     pass
 
 

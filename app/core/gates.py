@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from app.core.toolkit import Risk, Tool, Toolbox, canonical
 from app.core.turn import Turn, current_turn
 
 _SAME_RESULT_LIMIT = 2
+_DURATION = re.compile(r"\b\d+\.\d s\b(?=[^\n]*\]$)")  # in the last line of a command's report
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def rate_limited(per_minute: int) -> Gate:
 
 
 def not_repeated(handler: Handler) -> Handler:
-    """The same call that gave the same result twice in this turn is not run a third time."""
+    """The same call that gave the same result twice is not run a third time, unless something was changed since."""
 
     async def gate(invocation: Invocation) -> str:
         if invocation.turn is None:
@@ -125,7 +127,10 @@ def not_repeated(handler: Handler) -> Handler:
         except ToolError as error:
             seen[(name, arguments, str(error))] += 1
             raise
-        seen[(name, arguments, result)] += 1
+        if invocation.risk is not Risk.READ:
+            for other in [key for key in seen if key[:2] != (name, arguments)]:
+                del seen[other]
+        seen[(name, arguments, _DURATION.sub("", result))] += 1
         return result
 
     return gate
@@ -142,7 +147,7 @@ def approved(approvals: Approvals, policy: Policy, machine: Machine) -> Gate:
                 kind = "run" if asks(invocation.risk, policy, confined=machine.sandbox.confined) else None
             if kind is None:
                 return await handler(invocation)
-            if invocation.turn is None:
+            if invocation.turn is None or not approvals.attended:
                 raise ToolError(texts.NOBODY_TO_ASK)
             where = str(folder())
             question = texts.question(kind, invocation.tool.name, invocation.arguments, where, invocation.risk.value)

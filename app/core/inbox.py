@@ -25,6 +25,7 @@ class Inbox:
         self._runner = runner
         self._commands = commands
         self._approvals = approvals
+        self._unanswered: set[str] = set()
 
     async def message(
         self, chat: str, text: str, user_id: str, *, reply_to: ReplyTo | None = None, key: str | None = None
@@ -63,15 +64,33 @@ class Inbox:
         """In exactly this session. Its seq; 0 when this delivery was seen before."""
         return await self._carry_out(session_id, CommandLine(name=name, argument=argument, user_id=user_id, key=key))
 
-    async def decision(self, session_id: str, asked: int, decision: Decision, by: str, key: str | None = None) -> bool:
-        """False when the question is gone. After a restart the press wakes the turn that waits for it."""
-        decided = await self._approvals.decide(session_id, asked, decision, by, key)
+    async def decision(
+        self,
+        session_id: str,
+        asked: int,
+        decision: Decision,
+        by: str,
+        key: str | None = None,
+        chat_id: int | None = None,
+    ) -> bool:
+        """False when the question is gone. After a restart the press wakes the turn that waits for it.
+
+        `chat_id`: where a button was pressed; it must be the chat that was asked.
+        """
+        decided = await self._approvals.decide(session_id, asked, decision, by, key, chat_id)
         if decided:
             self._runner.wake(session_id)
         return decided
 
+    async def moved(self, old: str, new: str) -> None:
+        """A chat has another address from now on: it goes on in the same session."""
+        await self._chats.moved(old, new)
+
     async def _carry_out(self, session_id: str, line: CommandLine) -> int:
+        """A command whose effect the disk refused is carried out with the next one, or with its own next delivery."""
+        self._unanswered.add(session_id)
         written = await self._store.append(session_id, line)
-        if written:
-            await self._commands.run_open(session_id)
+        for waiting in list(self._unanswered):
+            await self._commands.run_open(waiting)
+            self._unanswered.discard(waiting)
         return written[0].seq if written else 0

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from loguru import logger
 
 from app.core import prompt, texts
 from app.core.approvals import Approvals, digest
-from app.core.compaction import compact, is_full
+from app.core.bounds import Bounds
+from app.core.compaction import compact, is_full, room
 from app.core.context import AgentContext
 from app.core.contexts import Contexts
 from app.core.contracts import (
@@ -26,11 +30,12 @@ from app.core.contracts import (
     Surroundings,
 )
 from app.core.defaults import default_parts
-from app.core.errors import BrokenReply, NanobotError, ProviderError, TooLarge, TurnInterrupted, WorkspaceError
+from app.core.errors import NanobotError, ProviderError, Steered, TooLarge, TurnInterrupted, WorkspaceError
 from app.core.events import AssistantLine, ToolResultLine, UsageLine
 from app.core.gates import Handler, invoke
-from app.core.machine import Machine, use_folder, use_machine
-from app.core.messages import Message, Reply, ToolCall, ToolResult, Usage, as_messages
+from app.core.machine import Machine, folder, use_folder, use_machine
+from app.core.messages import Message, Reply, ToolCall, ToolResult, Usage, as_calls, as_messages
+from app.core.replies import whole_reply
 from app.core.toolkit import Risk, Toolbox
 from app.core.turn import Turn, current_turn, turn_of
 
@@ -59,6 +64,8 @@ class AgentLoop:
     def __init__(self, settings: Settings, parts: Parts | None = None) -> None:
         self._settings = settings
         self._parts = parts or default_parts(settings)
+        self._bounds = Bounds.of(settings)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._leaving = False
 
     async def process_message(self, ctx: AgentContext) -> str:
@@ -66,40 +73,42 @@ class AgentLoop:
 
         Raises TurnPostponed, TurnInterrupted (the turn stays open), StorageError; any other failure is the answer.
         """
-        with turn_of(Turn(ctx, self._settings.turn_seconds)) as turn:
-            await self.save_session(ctx)
-            await self._parts.store.refresh(ctx)
-            use_machine(self._parts.machine)
-            use_folder(self._folder(ctx))
-            self._emit(LiveEvent("working", reply_to=ctx.reply_to))
-            try:
-                return await self._answer(turn)
-            finally:
-                self._emit(LiveEvent("idle"))
+        lock = self._locks.setdefault(ctx.session_id, asyncio.Lock())
+        async with lock:  # two turns of one session at a time would answer, and act, twice
+            with turn_of(Turn(ctx, self._settings.turn_seconds)) as turn:
+                await self.save_session(ctx)
+                await self._parts.store.refresh(ctx)
+                use_machine(self._parts.machine)
+                use_folder(self._folder(ctx))
+                self._emit(LiveEvent("working", reply_to=ctx.reply_to))
+                try:
+                    return await self._answer(turn)
+                finally:
+                    self._emit(LiveEvent("idle"))
 
     async def call_llm(self, messages: Sequence[Message | Mapping[str, object]], model: str = "") -> Reply:
         """One reply of the first model that can give one. Raises ProviderError and TurnPostponed."""
         turn = current_turn()
         schemas = self._parts.toolbox.schemas
         window = self._parts.brain.window_tokens()
-        folder = str(self._folder(turn.ctx)) if turn else str(self._parts.machine.workspace.roots[0])
-        system = await prompt.system_prompt(self._parts.surroundings, folder, schemas)
+        where = str(folder() if turn else self._parts.machine.workspace.roots[0])
+        system = await prompt.system_prompt(self._parts.surroundings, where, schemas)
         shown = prompt.clip(prompt.dress(as_messages(messages), self._settings.timezone), window // 4)
         request = ModelRequest(
-            messages=shown,
+            messages=prompt.squeeze(shown, room(self._parts.brain)),
             model=model,
             system=system,
             tools=schemas,
-            tool_choice="none" if turn and self._bound_reached(turn) else "auto",
+            tool_choice="none" if turn and self._bounds.reached(turn) else "auto",
             max_tokens=self._settings.max_output_tokens,
         )
         return await self._parts.brain.complete(request, self._options(turn))
 
-    async def execute_tools(self, tool_calls: Sequence[ToolCall]) -> list[ToolResult]:
+    async def execute_tools(self, tool_calls: Sequence[ToolCall | Mapping[str, Any]]) -> list[ToolResult]:
         """Neighbouring read-only calls run side by side, the others in order; each result is logged as it ends."""
         use_machine(self._parts.machine)
         results: list[ToolResult] = []
-        for reads, calls in groupby(tool_calls, key=self._only_reads):
+        for reads, calls in groupby(as_calls(tool_calls), key=self._only_reads):
             if reads:
                 results += await asyncio.gather(*(self._execute(call) for call in calls))
             else:
@@ -128,19 +137,21 @@ class AgentLoop:
         await self._parts.brain.aclose()
         await self._parts.machine.fetcher.aclose()
 
-    async def stop(self, ctx: AgentContext) -> None:
-        """/para: closes an interrupted turn. Its message stays, /reintentar opens it again."""
+    async def stop(self, ctx: AgentContext, before: int) -> bool:
+        """/para: closes what was asked before line `before`; /reintentar opens it again. False: nothing was."""
         await self._parts.store.refresh(ctx)
-        if not ctx.conversation.open:
-            return
+        asked = [seq for seq in ctx.conversation.open if seq < before]
+        if not asked:
+            return False
         step = ctx.conversation.step
         stopped = [
             ToolResultLine(turn=ctx.turn, call_id=c.id, name=c.name, content=texts.STOPPED_BY_USER, is_error=True)
             for c in (step.unfinished() if step else [])
         ]
-        final = self._failure(ctx, texts.STOPPED)
+        final = self._failure(ctx, texts.STOPPED).model_copy(update={"covers": max(asked)})
         await self._parts.store.append(ctx.session_id, *stopped, final)
         await self._parts.store.refresh(ctx)
+        return True
 
     # ------------------------------------------------------------ inside a turn
 
@@ -150,10 +161,11 @@ class AgentLoop:
         try:
             while ctx.turn and ctx.turn == first_open:
                 self._check_leaving()
-                if ctx.conversation.step:
-                    await self.execute_tools(ctx.conversation.step.unfinished())
-                else:
-                    await self._think(turn)
+                with suppress(Steered):
+                    if ctx.conversation.step:
+                        await self.execute_tools(ctx.conversation.step.unfinished())
+                    else:
+                        await self._think(turn)
                 await self._parts.store.refresh(ctx)
         except ProviderError as error:
             logger.warning("turn {} of {} failed: {}", ctx.turn, ctx.session_id, error)
@@ -170,12 +182,7 @@ class AgentLoop:
         ctx = turn.ctx
         if is_full(ctx, self._parts.brain):
             await self._compact(ctx)
-        covers, messages = ctx.conversation.last_user_seq, ctx.messages
-        if closing := self._bound_reached(turn):
-            messages.append(Message(role="user", content=texts.CLOSE_NOW))
-        reply = await self._reply(messages, ctx)
-        if closing and reply.tool_calls:
-            reply = reply.model_copy(update={"tool_calls": (), "text": reply.text or texts.LIMIT_REACHED})
+        covers, reply = await self._reply(turn)
         line = AssistantLine(
             turn=ctx.turn,
             content=reply.text,
@@ -192,36 +199,36 @@ class AgentLoop:
             line = line.model_copy(update=update)
         await self._record(line)
 
-    async def _reply(self, messages: list[Message], ctx: AgentContext) -> Reply:
-        """A whole reply: an empty one is asked for again, one cut by its length is continued, each once."""
-        try:
-            reply = await self.call_llm(messages)
-        except TooLarge:
-            if not await self._compact(ctx):
-                raise
-            reply = await self.call_llm(ctx.messages)
-        if reply.tool_calls and reply.stop_reason != "length":
-            return reply
-        if reply.stop_reason == "length":
-            return await self._continued(messages, reply)
-        if not reply.text.strip():
-            await self._spent(reply.provider, reply.model, reply.usage)
-            return await self.call_llm([*messages, Message(role="user", content=texts.ANSWER_NOW)])
-        return reply
+    async def _reply(self, turn: Turn) -> tuple[int, Reply]:
+        """(seq of the last user line that the reply has seen, a whole reply)."""
+        ctx = turn.ctx
+        while True:
+            covers, messages = ctx.conversation.last_user_seq, ctx.messages
+            if closing := self._bounds.reached(turn):
+                messages.append(Message(role="user", content=texts.CLOSE_NOW))
+            try:
+                reply = await whole_reply(self.call_llm, messages, self._discard)
+            except TooLarge:
+                if not await self._compact(ctx):
+                    raise
+                continue
+            if closing and reply.tool_calls:
+                reply = reply.model_copy(update={"tool_calls": (), "text": reply.text or texts.LIMIT_REACHED})
+            return covers, reply
 
-    async def _continued(self, messages: list[Message], cut: Reply) -> Reply:
-        await self._spent(cut.provider, cut.model, cut.usage)
-        said = [Message(role="assistant", content=cut.text)] if cut.text.strip() else []
-        nudge = Message(role="user", content=texts.CONTINUE if said else texts.BE_BRIEF)
-        rest = await self.call_llm([*messages, *said, nudge])
-        if rest.tool_calls and rest.stop_reason == "length":
-            raise BrokenReply(texts.CUT_TWICE, provider=rest.provider, model=rest.model)
-        return rest.model_copy(update={"text": cut.text + rest.text})
+    async def _discard(self, reply: Reply) -> None:
+        await self._spent(reply.provider, reply.model, reply.usage)
 
     async def _execute(self, call: ToolCall) -> ToolResult:
-        result = await invoke(self._parts.handler, self._parts.toolbox, self._parts.machine, call)
-        if turn := current_turn():
-            await self._record(ToolResultLine(turn=turn.ctx.turn, **result.model_dump()))
+        turn = current_turn()
+        if turn is None:
+            return await invoke(self._parts.handler, self._parts.toolbox, self._parts.machine, call)
+        self._check_leaving()
+        if refusal := self._bounds.refusal(turn, call):
+            result = ToolResult(call_id=call.id, name=call.name, content=refusal, is_error=True)
+        else:
+            result = await invoke(self._parts.handler, self._parts.toolbox, self._parts.machine, call)
+        await self._record(ToolResultLine(turn=turn.ctx.turn, **result.model_dump()))
         return result
 
     async def _compact(self, ctx: AgentContext) -> bool:
@@ -232,16 +239,6 @@ class AgentLoop:
     def _check_leaving(self) -> None:
         if self._leaving:
             raise TurnInterrupted
-
-    def _bound_reached(self, turn: Turn) -> bool:
-        """Steps, calls, money or time are used up: the next reply is a summary without tools."""
-        limits, used = self._settings, turn.ctx.conversation.spending
-        return (
-            used.steps >= limits.turn_max_steps
-            or used.calls >= limits.turn_max_tool_calls
-            or 0 < limits.turn_budget_usd <= used.usd
-            or turn.overdue
-        )
 
     def _only_reads(self, call: ToolCall) -> bool:
         return self._parts.toolbox.risk(call.name, call.arguments) is Risk.READ
@@ -284,14 +281,18 @@ class AgentLoop:
             if not quiet:
                 self._emit(event)
 
-        async def may_pay(provider: str) -> bool:
-            if turn is None:
-                return False
-            bound_to = digest("pay", provider, str(turn.ctx.turn))
-            call_id = f"pay-{provider}-{turn.ctx.turn}"
-            question = texts.pay_question(provider)
-            return await self._parts.approvals.ask(turn.ctx, call_id, "pay", question, bound_to) == "allow"
-
         now = asyncio.get_running_loop().time()
         deadline = max(turn.deadline, now + 60) if turn else now + self._settings.turn_seconds
-        return CallOptions(deadline=deadline, emit=emit, spent=self._spent, may_pay=may_pay)
+        return CallOptions(deadline=deadline, emit=emit, spent=self._spent, may_pay=partial(self._may_pay, turn))
+
+    async def _may_pay(self, turn: Turn | None, provider: str) -> bool:
+        """Raises Steered when the user writes instead of answering."""
+        approvals = self._parts.approvals
+        if turn is None or not approvals.attended:
+            return False
+        bound_to = digest("pay", provider, str(turn.ctx.turn))
+        call_id, question = f"pay-{provider}-{turn.ctx.turn}", texts.pay_question(provider)
+        decision = await approvals.ask(turn.ctx, call_id, "pay", question, bound_to)
+        if decision == "skipped":
+            raise Steered
+        return decision == "allow"

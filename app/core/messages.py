@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 Role = Literal["user", "assistant", "tool", "system"]
 
@@ -79,6 +80,20 @@ class ToolResult(BaseModel):
     content: str
     is_error: bool = False
     ms: int = 0
+
+
+def as_calls(calls: Iterable[ToolCall | Mapping[str, Any]]) -> list[ToolCall]:
+    """Accepts plain dictionaries too, flat or in the shape of a chat completion ({"id", "function": {…}})."""
+
+    def read(call: ToolCall | Mapping[str, Any]) -> ToolCall:
+        if isinstance(call, ToolCall):
+            return call
+        inner = {**call, **call.get("function", {})}
+        arguments = inner.get("arguments", "{}")
+        text = arguments if isinstance(arguments, str) else to_json(arguments).decode()
+        return ToolCall(id=inner.get("id", ""), name=inner["name"], arguments=text)
+
+    return [read(call) for call in calls]
 
 
 def as_messages(messages: Iterable[Message | Mapping[str, object]]) -> list[Message]:

@@ -11,6 +11,7 @@ from app.core.contracts import Surroundings, ToolSchema
 from app.core.messages import Message
 from app.core.usage import count_message, count_text, count_tool
 
+_SHORT_RESULT = 200  # tokens that stay of an old tool result in an overfull turn
 _BASE_TOKENS = 1_950  # system prompt and tool schemas together stay below 2,000
 
 
@@ -48,6 +49,22 @@ def clip(messages: Sequence[Message], limit: int) -> list[Message]:
         m if count_message(m) <= limit else m.model_copy(update={"content": texts.cut_middle(m.content, limit * 3)})
         for m in messages
     ]
+
+
+def squeeze(messages: Sequence[Message], limit: int) -> list[Message]:
+    """When all of it exceeds `limit` tokens, tool results are shortened, the oldest first, until it fits.
+
+    For a turn that has read more than the window holds: what it has not finished cannot be summed up yet.
+    """
+    shown, excess = list(messages), count(messages) - limit
+    for index, message in enumerate(shown):
+        if excess <= 0:
+            break
+        size = count_message(message)
+        if message.role == "tool" and size > _SHORT_RESULT:
+            short = message.model_copy(update={"content": texts.cut_middle(message.content, _SHORT_RESULT * 2)})
+            shown[index], excess = short, excess - size + count_message(short)
+    return shown
 
 
 def _fit(text: str, tokens: int) -> str:

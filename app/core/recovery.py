@@ -20,18 +20,25 @@ async def resume(store: SessionStore, commands: Commands, runner: TurnRunner, de
     """Wakes the lanes of what is open; returns how many sessions that were."""
     busy = 0
     for info in await store.list_sessions():
-        ctx = await store.load_session(info.session_id)
-        if not ctx.is_busy:
-            continue
-        busy += 1
-        if ctx.commands:
-            await commands.run_open(info.session_id)
-        if ctx.outbox.pending:
-            deliver(info.session_id)
-        if ctx.conversation.open:
-            runner.wake(info.session_id)
+        try:
+            busy += await _resume_one(info.session_id, store, commands, runner, deliver)
+        except Exception:  # noqa: BLE001  boundary: one session that cannot go on must not keep the others from it
+            logger.exception("recovery: {} cannot go on", info.session_id)
     logger.info("recovery: {} session(s) with open work", busy)
     return busy
+
+
+async def _resume_one(
+    session_id: str, store: SessionStore, commands: Commands, runner: TurnRunner, deliver: Wake
+) -> bool:
+    ctx = await store.load_session(session_id)
+    if ctx.commands:
+        await commands.run_open(session_id)
+    if ctx.outbox.pending:
+        deliver(session_id)
+    if ctx.conversation.open:
+        runner.wake(session_id)
+    return ctx.is_busy
 
 
 async def spent_today(store: SessionStore, zone: str, now: float) -> float:

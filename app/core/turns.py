@@ -33,18 +33,19 @@ class TurnRunner:
         self._approvals.poke(session_id)
         self.lanes.wake(session_id)
 
-    async def stop(self, session_id: str) -> bool:
-        """/para. False when nothing was under way."""
+    async def stop(self, session_id: str, before: int) -> bool:
+        """/para, which stands in line `before`: what came later goes on. False when nothing was under way."""
+        ctx = await self._contexts.get(session_id)
+        if not 0 < ctx.turn < before:
+            return False
         self._stopping.add(session_id)
         try:
-            running = await self.lanes.cancel(session_id)
-            ctx = await self._contexts.get(session_id)
-            waiting = bool(ctx.conversation.open)
-            await self._loop.stop(ctx)
+            await self.lanes.cancel(session_id)
+            await self._store.append(session_id)  # what the cancelled turn was writing is in the log first
+            return await self._loop.stop(ctx, before)
         finally:
             self._stopping.discard(session_id)
-        self.lanes.wake(session_id)  # for a message that came meanwhile
-        return running or waiting
+            self.lanes.wake(session_id)  # for a message that came meanwhile
 
     async def _work(self, session_id: str) -> None:
         if session_id in self._stopping:

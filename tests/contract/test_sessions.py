@@ -165,3 +165,137 @@ async def test_a_new_conversation_moves_the_chat_once_per_cause(tmp_path: Path) 
     assert first == await manager.chats.start_new("telegram_42", "telegram_42:5") == "telegram_42_2"
     assert await SessionManager(tmp_path).chats.session_of("telegram_42") == "telegram_42_2"
     assert await manager.chats.start_new("telegram_42", "telegram_42_2:1") == "telegram_42_3"
+
+
+async def test_question_and_answer_added_by_hand_keep_their_order_and_close(tmp_path: Path) -> None:
+    manager = SessionManager(tmp_path)
+    ctx = await manager.load_session("telegram_42")
+    ctx.add_message("user", "hola")
+    ctx.add_message("assistant", "buenas")
+    await manager.save_session(ctx)
+    assert [m.content for m in ctx.messages] == ["hola", "buenas"]
+    assert not (await SessionManager(tmp_path).load_session("telegram_42")).has_work
+
+
+async def test_what_could_not_be_saved_is_still_there_to_save(tmp_path: Path) -> None:
+    manager = SessionManager(tmp_path)
+    ctx = await manager.load_session("web_a")
+    ctx.add_message("user", "hola")
+    path = tmp_path / "sessions" / "web_a.jsonl"
+    path.mkdir()
+    with pytest.raises(StorageError):
+        await manager.save_session(ctx)
+    path.rmdir()
+    await manager.save_session(ctx)
+    assert await kinds(manager, "web_a") == ["user"]
+
+
+async def test_a_failed_sync_is_taken_back_and_its_repeat_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = SessionManager(tmp_path)
+    await manager.append("web_a", UserLine(content="antes", key="k1"))
+    real = os.fsync
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StorageError):
+        await asyncio.gather(
+            manager.append("web_a", UserLine(content="borra X", key="k2")),
+            manager.append("web_a", UserLine(content="antes", key="k1")),
+        )
+    monkeypatch.setattr(os, "fsync", real)
+    await manager.append("web_a", UserLine(content="borra X", key="k2"))
+    assert await manager.append("web_a", UserLine(content="antes", key="k1")) == []
+    text = (tmp_path / "sessions" / "web_a.jsonl").read_text("utf-8")
+    assert text.count("borra X") == 1 and text.count("antes") == 1
+
+
+async def test_a_failed_sync_that_cannot_be_taken_back_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = SessionManager(tmp_path)
+    path = tmp_path / "sessions" / "web_a.jsonl"
+    await manager.append("web_a", UserLine(content="antes"))
+    inode, real = path.stat().st_ino, (os.fsync, os.ftruncate)
+
+    def refuse(*_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(os, "ftruncate", refuse)
+    with pytest.raises(StorageError):
+        await manager.append("web_a", UserLine(content="dos", key="k"))
+    monkeypatch.setattr(os, "fsync", real[0])
+    monkeypatch.setattr(os, "ftruncate", real[1])
+    assert await manager.append("web_a", UserLine(content="dos", key="k")) == [], "it is in the file"
+    assert path.stat().st_ino != inode, "in bytes that were surely synced"
+    assert [line.seq for line in await manager.read_lines("web_a")] == [1, 2]
+
+
+async def test_closing_writes_what_waits(tmp_path: Path) -> None:
+    manager = SessionManager(tmp_path)
+    await manager.open()
+    writes = [asyncio.create_task(manager.append(f"web_{n}", UserLine(content="x", key=str(n)))) for n in range(20)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await manager.close()
+        await asyncio.gather(*writes)
+        await manager.close()
+    again = SessionManager(tmp_path)
+    assert len(await again.list_sessions()) == 20
+    assert await again.append("web_3", UserLine(content="x", key="3")) == []
+
+
+async def test_a_cancelled_append_is_published_when_it_lands(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    class Sink:
+        def publish(self, session_id: str, event: LiveEvent) -> None:
+            seen.append(session_id)
+
+    manager = SessionManager(tmp_path, sink=Sink())
+    append = asyncio.create_task(manager.append("web_a", UserLine(content="a")))
+    await asyncio.sleep(0)
+    append.cancel()
+    await manager.append("web_a")
+    assert await kinds(manager, "web_a") == ["user"] and seen == ["web_a"]
+
+
+async def test_one_folder_written_in_two_ways_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    await SessionManager(tmp_path / "data").append("web_a", UserLine(content="a"))
+    async with asyncio.timeout(5):
+        assert await kinds(SessionManager(Path("data")), "web_a") == ["user"]
+
+
+async def test_files_of_other_names_are_no_sessions(tmp_path: Path) -> None:
+    manager = SessionManager(tmp_path)
+    await manager.append("web_a", UserLine(content="a"))
+    for name in ("telegram_42 copia.jsonl", "Ñ.jsonl"):
+        (tmp_path / "sessions" / name).write_text("{}\n")
+    assert [info.session_id for info in await manager.list_sessions()] == ["web_a"]
+
+
+async def test_a_context_held_across_a_compaction_misses_nothing(tmp_path: Path) -> None:
+    manager = SessionManager(tmp_path)
+    await manager.append("web_a", UserLine(content="uno"))
+    held = await manager.load_session("web_a")
+    await manager.append("web_a", AssistantLine(content="r", covers=1, final=True), UserLine(content="dos"))
+    await manager.append("web_a", AssistantLine(content="r2", covers=3, final=True), SummaryLine(content="s", upto=4))
+    await manager.refresh(held)
+    assert not held.conversation.open and held.seq == 5
+
+
+async def test_a_cleaned_session_can_be_used_again_by_who_still_holds_it(tmp_path: Path) -> None:
+    now = time.time()
+    manager = SessionManager(tmp_path, clock=lambda: now)
+    await manager.append("web_a", UserLine(content="a"), AssistantLine(content="b", covers=1, final=True))
+    held = await manager.load_session("web_a")
+    os.utime(tmp_path / "sessions" / "web_a.jsonl", (now - 90 * 86_400, now - 90 * 86_400))
+    assert await manager.cleanup_old_sessions(days=30) == 1
+    await manager.append("web_a", UserLine(content="otra vez"))
+    await manager.refresh(held)
+    assert [line.content for line in held.conversation.open.values()] == ["otra vez"]

@@ -12,12 +12,14 @@ from app.core.context import AgentContext
 from app.core.contracts import CallOptions, ModelRequest
 from app.core.errors import AllFailed, BrokenReply, TooLarge, TurnPostponed
 from app.core.events import AssistantLine, SummaryLine, ToolResultLine, UsageLine, UserLine
+from app.core.loop import AgentLoop
 from app.core.messages import Reply, ToolCall
 from app.core.tools import execute_shell, git_operation, read_file, write_file
 from tests.fakes.brain import ScriptedBrain, calls, text
 from tests.support import kinds, lines_of, make_settings, running_house
 
 SESSION = "web_abc"
+RISKY = ("execute_shell", {"command": "rm -r ."})
 
 
 async def ask(tmp_path: Path, brain: ScriptedBrain, words: str = "hola", **values: object) -> tuple[str, list[object]]:
@@ -301,3 +303,153 @@ async def test_a_user_message_that_steers_reaches_the_next_model_call(tmp_path: 
         assert await house.loop.process_message(ctx) == "vale, b"
         assert [m.role for m in brain.requests[1].messages] == ["user", "assistant", "tool", "user"]
         assert not (await house.store.load_session(SESSION)).has_work
+
+
+async def test_bounds_hold_inside_a_step(tmp_path: Path) -> None:
+    looks = [("list_dir", {"path": "."})] * 5
+    _, lines = await ask(tmp_path, ScriptedBrain(calls(*looks), text("hasta aquí")), turn_max_tool_calls=2)
+    results = [line for line in lines if isinstance(line, ToolResultLine)]
+    assert sorted(line.is_error for line in results) == [False, False, True, True, True]
+    assert sum("2 llamadas" in line.content for line in results) == 3
+
+
+async def test_a_step_that_runs_out_of_time_begins_no_further_call(tmp_path: Path) -> None:
+    naps = [("execute_shell", {"command": "sleep 0.4"})] * 3
+    _, lines = await ask(tmp_path, ScriptedBrain(calls(*naps), text("hasta aquí")), turn_seconds=0.3, approvals="nunca")
+    assert [line.is_error for line in lines if isinstance(line, ToolResultLine)] == [False, True, True]
+
+
+async def test_a_look_after_a_change_is_not_a_repeat(tmp_path: Path) -> None:
+    look = ("list_dir", {"path": "."})
+    write = ("write_file", {"path": "a.txt", "content": "a"})
+    script = [calls(look), calls(look), calls(write), calls(look), text("fin")]
+    _, lines = await ask(tmp_path, ScriptedBrain(*script))
+    assert not any(line.is_error for line in lines if isinstance(line, ToolResultLine))
+
+
+async def test_the_same_command_again_and_again_is_noticed_however_long_it_takes(tmp_path: Path) -> None:
+    script = [calls(("execute_shell", {"command": f"sleep 0.{n}; echo hola"})) for n in (1,)]
+    same = calls(("execute_shell", {"command": "sleep 0.$((RANDOM % 3)); echo hola"}))
+    brain = ScriptedBrain(*script, *[same] * 3, text("fin"))
+    _, lines = await ask(tmp_path, brain, approvals="nunca")
+    assert [line.is_error for line in lines if isinstance(line, ToolResultLine)] == [False, False, False, True]
+
+
+async def test_a_turn_that_reads_more_than_the_window_goes_on_and_so_does_the_chat(tmp_path: Path) -> None:
+    """Groq's free tier: 8,000 tokens. Six files in one go must end neither the turn nor the conversation."""
+
+    async def strict(request: ModelRequest, call: CallOptions) -> Reply:
+        from app.core.usage import count_request
+
+        if count_request(request) + 256 > brain.window:
+            raise TooLarge("no cabe", limit=brain.window)
+        if "Resume la conversación" in request.system:
+            return text("resumen")
+        return script.pop(0)
+
+    script = [calls(*[("read_file", {"path": f"{n}.txt"}) for n in range(6)]), text("leídos"), text("hola a ti")]
+    brain = ScriptedBrain(*[strict] * 9, window=8_000)
+    projects = tmp_path / "home" / "proyectos"
+    projects.mkdir(parents=True)
+    for n in range(6):
+        (projects / f"{n}.txt").write_text("\n".join(f"línea {i} del archivo {n}" for i in range(390)))
+    async with running_house(make_settings(tmp_path), brain) as house:
+        for words, expected in (("lee los seis", "leídos"), ("hola", "hola a ti")):
+            ctx = await house.store.load_session(SESSION)
+            ctx.add_message("user", words)
+            assert await house.loop.process_message(ctx) == expected
+        last = brain.requests[-1].messages
+        assert not any("línea 200 del archivo 0" in m.content for m in last), "the old files are summed up"
+
+
+@pytest.mark.parametrize("bad", [text(""), text("a medias", stop_reason="length"), text("<think>mmm</think>")])
+async def test_an_empty_or_cut_summary_erases_nothing(tmp_path: Path, bad: Reply) -> None:
+    async def answer(request: ModelRequest, call: CallOptions) -> Reply:
+        return bad if "Resume la conversación" in request.system else text("ok " + "x" * 900)
+
+    brain = ScriptedBrain(*[answer] * 20, window=2_000)
+    async with running_house(make_settings(tmp_path), brain) as house:
+        for n in range(4):
+            ctx = await house.store.load_session(SESSION)
+            ctx.add_message("user", f"pregunta {n} " + "y" * 900)
+            assert (await house.loop.process_message(ctx)).startswith("ok")
+        assert "summary" not in await kinds(house.store, SESSION)
+
+
+async def test_a_message_that_comes_while_summing_up_is_answered_once(tmp_path: Path) -> None:
+    brain = ScriptedBrain(text("uno"), text("dos"), window=100_000)
+    async with running_house(make_settings(tmp_path), brain) as house:
+        for words in ("a" * 4000, "b" * 4000):
+            await house.inbox.session_message(SESSION, words, "1")
+            await house.runner.lanes.idle()
+
+        async def too_large(request: ModelRequest, call: CallOptions) -> Reply:
+            brain.window = 5_000
+            raise TooLarge("no cabe", limit=5_000)
+
+        async def summed_up(request: ModelRequest, call: CallOptions) -> Reply:
+            await house.store.append(SESSION, UserLine(content="entretanto"))
+            return text("resumen")
+
+        brain.script = [too_large, summed_up, text("las dos"), text("otra vez")]
+        await house.inbox.session_message(SESSION, "c", "1")
+        await house.runner.lanes.idle()
+        assert (await house.store.load_session(SESSION)).conversation.last_answer == "las dos"
+        assert "entretanto" in brain.requests[-1].messages[-1].content and len(brain.script) == 1
+
+
+async def test_a_project_chosen_in_mid_turn_counts_from_the_next(tmp_path: Path) -> None:
+    for name in ("uno", "dos"):
+        (tmp_path / "home" / "proyectos" / name / ".git").mkdir(parents=True)
+
+    async def switch(request: ModelRequest, call: CallOptions) -> Reply:
+        await house.inbox.command(SESSION, "proyecto", "dos", "1", reply_to=None)
+        return calls(("write_file", {"path": "a.txt", "content": "a"}))
+
+    brain = ScriptedBrain(switch, text("hecho"))
+    async with running_house(make_settings(tmp_path), brain) as house:
+        await house.inbox.command(SESSION, "proyecto", "uno", "1", reply_to=None)
+        await house.inbox.session_message(SESSION, "crea a.txt", "1")
+        await house.runner.lanes.idle()
+    assert (tmp_path / "home" / "proyectos" / "uno" / "a.txt").exists()
+    assert all("Carpeta actual: " + str(tmp_path / "home" / "proyectos" / "uno") in r.system for r in brain.requests)
+
+
+async def test_two_turns_of_one_session_are_one_after_the_other(tmp_path: Path) -> None:
+    brain = ScriptedBrain(text("una"), text("otra"))
+    async with running_house(make_settings(tmp_path), brain) as house:
+        await house.store.append(SESSION, UserLine(content="hola"))
+        contexts = [await house.store.load_session(SESSION) for _ in range(2)]
+        await asyncio.gather(*map(house.loop.process_message, contexts))
+        assert (await kinds(house.store, SESSION)).count("assistant") == 1
+
+
+async def test_a_loop_used_alone_does_not_wait_for_nobody(tmp_path: Path) -> None:
+    from app.assembly import build_parts
+
+    settings = make_settings(tmp_path)
+    loop = AgentLoop(settings, build_parts(settings, brain=ScriptedBrain(calls(RISKY), text("no puedo"))))
+    ctx = AgentContext(SESSION)
+    ctx.add_message("user", "borra")
+    async with asyncio.timeout(5):
+        assert await loop.process_message(ctx) == "no puedo"
+    assert any("no hay a quién preguntar" in m.content for m in ctx.messages)
+
+
+async def test_execute_tools_takes_plain_dictionaries(tmp_path: Path) -> None:
+    async with running_house(make_settings(tmp_path), ScriptedBrain()) as house:
+        call = {"id": "1", "type": "function", "function": {"name": "list_dir", "arguments": {"path": "."}}}
+        [result] = await house.loop.execute_tools([call])
+        assert not result.is_error and result.call_id == "1"
+
+
+async def test_leaving_begins_no_further_call_of_the_step(tmp_path: Path) -> None:
+    writes = [("execute_shell", {"command": f"sleep 0.3; echo hecho > {n}.txt"}) for n in range(2)]
+    brain = ScriptedBrain(calls(*writes), text("fin"))
+    async with running_house(make_settings(tmp_path, approvals="nunca"), brain) as house:
+        await house.inbox.session_message(SESSION, "dos órdenes", "1")
+        await asyncio.sleep(0.15)
+        house.loop.leave()
+        await house.runner.lanes.idle()
+        found = await kinds(house.store, SESSION)
+    assert found.count("tool_started") == 1 and found.count("tool_result") == 1

@@ -6,12 +6,16 @@ import asyncio
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from app.core.contracts import CallOptions, ModelRequest
+from app.core.errors import StorageError
 from app.core.events import (
     ApprovalAskedLine,
     ApprovalGivenLine,
     AssistantLine,
     CommandLine,
+    ReplyLine,
     ToolResultLine,
     ToolStartedLine,
     UserLine,
@@ -256,3 +260,99 @@ async def test_asking_before_paying(tmp_path: Path) -> None:
         await channel.wait_for(2)
         asked = [line for line in await lines_of(house.store, SESSION) if isinstance(line, ApprovalAskedLine)]
     assert channel.sent[1].text == "pagado" and asked[0].kind == "pay"
+
+
+async def test_stop_spares_what_came_after_it(tmp_path: Path) -> None:
+    """A /para whose process died before it was carried out: the message behind it is answered."""
+    brain = ScriptedBrain(text("respondida"))
+    settings = make_settings(tmp_path)
+    async with running_house(settings, ScriptedBrain()) as house:
+        await house.store.append(SESSION, CommandLine(name="para", reply_to=CHAT))
+        await house.store.append(SESSION, UserLine(content="nuevo", reply_to=CHAT))
+    channel = FakeChannel()
+    async with running_house(settings, brain, channel):
+        await channel.wait_for(2)
+    assert [s.text for s in channel.sent][-1] == "respondida"
+
+
+async def test_two_risky_calls_do_not_hold_a_new_message_twice(tmp_path: Path) -> None:
+    brain, channel = ScriptedBrain(calls(RISKY, RISKY), text("te atiendo")), FakeChannel()
+    async with running_house(make_settings(tmp_path), brain, channel) as house:
+        await house.inbox.message(SESSION, "hazlo", "42", reply_to=CHAT)
+        await channel.wait_for(1)
+        await house.inbox.message(SESSION, "déjalo", "42", reply_to=CHAT)
+        await channel.wait_for(2)
+        asked = [line for line in await lines_of(house.store, SESSION) if isinstance(line, ApprovalAskedLine)]
+    assert len(asked) == 1 and channel.sent[-1].text == "te atiendo" and counter(tmp_path) == 0
+
+
+async def test_a_question_about_another_folder_is_asked_anew_once(tmp_path: Path) -> None:
+    """The project changed while a question was open, and the process died: the old yes is worth nothing."""
+    settings = make_settings(tmp_path)
+    projects = tmp_path / "home" / "proyectos"
+    async with running_house(settings, ScriptedBrain(calls(RISKY)), FakeChannel()) as house:
+        await house.inbox.message(SESSION, "hazlo", "42", reply_to=CHAT)
+        await until(lambda: bool(house.delivery.lanes) and not house.delivery.lanes.busy)
+        (projects / "dos" / ".git").mkdir(parents=True)
+        await house.inbox.command(SESSION, "proyecto", "dos", "42", reply_to=None)
+    channel = FakeChannel()
+    async with running_house(settings, ScriptedBrain(text("hecho")), channel) as house:
+        await asyncio.sleep(0.3)
+        lines = await lines_of(house.store, SESSION)
+        questions = [line for line in lines if isinstance(line, ApprovalAskedLine)]
+        assert len(questions) == 2 and questions[0].digest != questions[1].digest
+        assert not await house.inbox.decision(SESSION, questions[0].seq, "allow", "42")
+        assert await house.inbox.decision(SESSION, questions[1].seq, "allow", "42")
+        await until(lambda: (projects / "dos" / "contador.txt").exists())
+    assert counter(tmp_path) == 0
+
+
+async def test_commands_at_the_same_time_are_answered_once_each(tmp_path: Path) -> None:
+    async with running_house(make_settings(tmp_path), ScriptedBrain()) as house:
+        await asyncio.gather(*(house.inbox.session_command(SESSION, "estado", "", "42") for _ in range(4)))
+        assert sorted(await kinds(house.store, SESSION)) == ["command"] * 4 + ["reply"] * 4
+
+
+async def test_a_command_that_breaks_does_not_stand_before_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(tmp_path)
+    async with running_house(settings, ScriptedBrain()) as house:
+
+        async def broken() -> list[object]:
+            raise PermissionError(13, "pgdata")
+
+        monkeypatch.setattr(house.parts.surroundings, "projects", broken)
+        await house.inbox.command(SESSION, "proyecto", "", "42", reply_to=None)
+        await house.inbox.command(SESSION, "ayuda", "", "42", reply_to=None)
+        replies = [line for line in await lines_of(house.store, SESSION) if isinstance(line, ReplyLine)]
+    assert "dentro de Nanobot" in replies[0].content and "/nuevo" in replies[1].content
+
+
+async def test_a_command_whose_effect_the_disk_refused_is_carried_out_with_its_next_delivery(tmp_path: Path) -> None:
+    async with running_house(make_settings(tmp_path), ScriptedBrain()) as house:
+        await house.inbox.command(SESSION, "ayuda", "", "42", reply_to=None, key="tg:1")
+        blocked = tmp_path / "data" / "chats.json"
+        blocked.mkdir()
+        with pytest.raises(StorageError):
+            await house.inbox.command(SESSION, "nuevo", "", "42", reply_to=None, key="tg:2")
+        blocked.rmdir()
+        await house.inbox.command(SESSION, "nuevo", "", "42", reply_to=None, key="tg:2")
+        assert (await kinds(house.store, SESSION)).count("reply") == 2
+        assert await house.store.chats.session_of(SESSION) == f"{SESSION}_2"
+
+
+async def test_a_new_message_instead_of_an_answer_about_money_is_not_lost(tmp_path: Path) -> None:
+    async def paid(request: ModelRequest, call: CallOptions) -> Reply:
+        return text("pagada" if await call.may_pay("anthropic") else "gratis")
+
+    brain, channel = ScriptedBrain(paid, paid), FakeChannel()
+    async with running_house(make_settings(tmp_path), brain, channel) as house:
+        await house.inbox.message(SESSION, "uno", "42", reply_to=CHAT)
+        await channel.wait_for(1)
+        await house.inbox.message(SESSION, "dos", "42", reply_to=CHAT)
+        [_, question] = await channel.wait_for(2)
+        await house.inbox.decision(SESSION, int(question.choices[0].data.split("|")[2]), "allow", "42")
+        await channel.wait_for(3)
+    assert channel.sent[-1].text == "pagada"
+    assert [m.content.split()[0] for m in brain.requests[-1].messages] == ["uno", "dos"]

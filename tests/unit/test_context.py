@@ -142,11 +142,11 @@ def test_a_decision_is_used_once_and_only_for_its_call() -> None:
         ApprovalAskedLine(call_id="b", question="¿?", digest="d", expires=9e9),
         ApprovalGivenLine(asked=3, call_id="b", decision="allow"),
     )
-    assert ctx.questions == {} and ctx.decision("a", "run") is None
-    decision = ctx.decision("b", "run")
+    assert ctx.questions == {} and ctx.decision("a", "run", "d") is None
+    decision = ctx.decision("b", "run", "d")
     assert decision is not None and decision.decision == "allow"
     ctx.apply(ToolStartedLine(seq=5, call_id="b", name="write_file"))
-    assert ctx.decision("b", "run") is None
+    assert ctx.decision("b", "run", "d") is None
 
 
 def test_a_decision_on_no_question_counts_for_nothing() -> None:
@@ -155,7 +155,7 @@ def test_a_decision_on_no_question_counts_for_nothing() -> None:
         AssistantLine(tool_calls=(CALL_B,), covers=1),
         ApprovalGivenLine(asked=77, call_id="b", decision="allow"),
     )
-    assert ctx.decision("b", "run") is None
+    assert ctx.decision("b", "run", "d") is None
 
 
 def test_an_answer_waits_until_every_part_is_delivered() -> None:
@@ -201,9 +201,29 @@ def test_unsaved_messages_become_lines() -> None:
     ctx.add_message("user", "dos")
     ctx.add_message("assistant", "r")
     assert [m.content for m in ctx.messages] == ["uno", "dos", "r"]
-    user, assistant = ctx.take_unsaved()
+    user, assistant = ctx.unsaved_lines()
     assert isinstance(user, UserLine) and user.user_id == "42"
-    assert isinstance(assistant, AssistantLine) and assistant.final
+    assert isinstance(assistant, AssistantLine) and assistant.final and assistant.covers == 2
     ctx.add_message("tool", "x")
     with pytest.raises(SessionError):
-        ctx.take_unsaved()
+        ctx.unsaved_lines()
+
+
+def test_a_yes_to_one_folder_is_no_yes_to_another() -> None:
+    ctx = ctx_of(
+        UserLine(content="uno"),
+        AssistantLine(tool_calls=(CALL_B,), covers=1),
+        ApprovalAskedLine(call_id="b", question="¿?", digest="en uno", expires=9e9),
+        ApprovalGivenLine(asked=3, call_id="b", decision="allow"),
+    )
+    assert ctx.decision("b", "run", "en uno") and ctx.decision("b", "run", "en dos") is None
+
+
+def test_a_summary_that_covers_an_open_step_leaves_the_log_readable() -> None:
+    ctx = ctx_of(
+        UserLine(content="uno"),
+        AssistantLine(tool_calls=(CALL_A, CALL_B), covers=1),
+        SummaryLine(content="resumen", upto=2),
+        AssistantLine(content="r", covers=1, final=True),
+    )
+    assert ctx.messages[-1].content == "r"

@@ -18,8 +18,8 @@ def line(seq: int, text: str = "hola ñ 👋") -> UserLine:
 
 def write(journal: Journal, *texts: str) -> None:
     journal.load(since=0)
-    stamped = journal.stamp([UserLine(content=t) for t in texts], now=100.0)
-    os.close(journal.write(stamped))
+    stamped = journal.stamp([UserLine(content=t) for t in texts], journal.seq, now=100.0)
+    journal.write(stamped)
     journal.accept(stamped)
 
 
@@ -101,7 +101,7 @@ def test_the_window_reaches_back_to_the_summary_only(tmp_path: Path) -> None:
 def test_accepting_a_summary_frees_what_it_covers(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "s.jsonl")
     write(journal, "uno", "dos")
-    stamped = journal.stamp([SummaryLine(content="r", upto=1)], now=1.0)
+    stamped = journal.stamp([SummaryLine(content="r", upto=1)], journal.seq, now=1.0)
     journal.accept(stamped)
     assert [entry.seq for entry in journal.lines] == [2, 3]
 
@@ -128,7 +128,7 @@ def test_a_short_write_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "write", short)
     with pytest.raises(StorageError):
-        journal.write(journal.stamp([UserLine(content="dos")], now=1.0))
+        journal.write(journal.stamp([UserLine(content="dos")], journal.seq, now=1.0))
     monkeypatch.undo()
     assert path.read_bytes() == before
     write(journal, "tres")

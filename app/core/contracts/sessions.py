@@ -50,3 +50,7 @@ class ChatBook(Protocol):
     async def start_new(self, chat: str, cause: str) -> str:
         """Moves the chat to a fresh session and returns its id; the same `cause` never moves it twice."""
         ...
+
+    async def moved(self, old: str, new: str) -> None:
+        """From now on both names mean the same chat."""
+        ...
