@@ -2,61 +2,157 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+from collections.abc import Callable, Mapping
+from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+from typing_extensions import override
 
 from app.core import texts
 from app.core.errors import ConfigError
+from app.urls import is_host, is_http_url
 
 CODE_DIR = Path(__file__).resolve().parent.parent
 CONFIG_FILE = "config.env"
+_ENV_FILE = Path(".env")
+
+_is_key = re.compile(r"[!-~]+").fullmatch  # what an HTTP header can carry
+_has_control = re.compile(r"[\x00-\x1f\x7f]").search
+_Value = TypeVar("_Value", str, SecretStr)
+
+
+def _must(fits: Callable[[str], object], problem: str) -> AfterValidator:
+    """`problem` is the rest of a sentence that begins with the variable's name."""
+
+    def check(value: _Value) -> _Value:
+        if not fits(value.get_secret_value() if isinstance(value, SecretStr) else value):
+            raise ValueError(problem)
+        return value
+
+    return AfterValidator(check)
+
+
+def _stripped(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _is_timezone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name))
+    except (KeyError, ValueError, OSError):
+        return False
+
+
+_Model = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Host = Annotated[str, _must(is_host, texts.MUST_BE_HOST)]
+_Url = Annotated[str, _must(is_http_url, texts.MUST_BE_URL), AfterValidator(lambda url: url.rstrip("/"))]
+_Zone = Annotated[str, _must(_is_timezone, texts.MUST_BE_TIMEZONE)]
+_Key = Annotated[SecretStr, BeforeValidator(_stripped), _must(_is_key, texts.MUST_BE_KEY)]
+_Password = Annotated[SecretStr, _must(str.isprintable, texts.MUST_BE_PASSWORD)]
+_UserId = Annotated[int, Field(gt=0, lt=2**52)]  # Telegram promises at most 52 bits; groups have negative ids
+
+
+class _EnvFile(EnvSettingsSource):
+    """A .env file in any encoding that names itself; pydantic-settings' own source knows a single one."""
+
+    def __init__(self, settings_cls: type[BaseSettings], path: Path | None) -> None:
+        self._path = path
+        super().__init__(settings_cls)
+
+    @override
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        found = dotenv_values(stream=StringIO(_text_of(self._path))) if self._path else {}
+        return {name.lower(): value for name, value in found.items() if value}
+
+
+def _text_of(path: Path) -> str:
+    """'' when there is no such file. Raises ConfigError, which shows nothing of what the file says."""
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise ConfigError(texts.unreadable_settings(path, error.strerror or "")) from None
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # PowerShell's `>`
+    try:
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # UTF-16 without its mark is valid UTF-8 too
+        raise ConfigError(texts.undecodable_settings(path))
+    return text
 
 
 def _split(value: object, pattern: str) -> object:
     return [part.strip() for part in re.split(pattern, value) if part.strip()] if isinstance(value, str) else value
 
 
+def _folder(path: Path) -> Path:
+    """Absolute, links resolved. Raises ValueError with the rest of the sentence."""
+    if _has_control(str(path)):
+        raise ValueError(texts.CONTROL_IN_PATH)
+    try:
+        folder = path.expanduser().resolve()
+        is_file = folder.exists() and not folder.is_dir()
+    except RuntimeError:  # ~nobody, or links that go round
+        raise ValueError(texts.MUST_BE_PATH) from None
+    except OSError as error:
+        raise ValueError(texts.unusable_folder(error.strerror or "")) from None
+    if is_file:
+        raise ValueError(texts.folder_is_a_file(path))
+    return folder
+
+
 class Settings(BaseSettings):
     """Raises ConfigError (through load_settings) with one Spanish line that names the variable."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore",
-        populate_by_name=True, hide_input_in_errors=True,
+        env_file=(),  # .env is read below, see _EnvFile; _env_file=None leaves it out
+        env_ignore_empty=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True, allow_inf_nan=False,
     )  # fmt: skip
 
     # Telegram
-    telegram_token: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("telegram_token", "telegram_bot_token")
-    )
-    telegram_user_id: int | None = Field(None, gt=0)
-    telegram_allowed_users: Annotated[list[int], NoDecode] = Field(default_factory=list[int])
-    telegram_api_base_url: str = "https://api.telegram.org"
+    telegram_token: _Key | None = Field(None, validation_alias=AliasChoices("telegram_token", "telegram_bot_token"))
+    telegram_user_id: _UserId | None = None
+    telegram_allowed_users: Annotated[list[_UserId], NoDecode] = Field(default_factory=list[int])
+    telegram_api_base_url: _Url = "https://api.telegram.org"
     telegram_mode: Literal["auto", "polling", "webhook"] = "auto"
-    public_url: str | None = None
+    public_url: _Url | None = None
 
     # Models
-    groq_api_key: SecretStr | None = None
-    groq_model: str = "openai/gpt-oss-120b"
-    groq_fallback_models: Annotated[list[str], NoDecode] = Field(default_factory=lambda: ["openai/gpt-oss-20b"])
-    groq_base_url: str = "https://api.groq.com"
-    anthropic_api_key: SecretStr | None = None
-    anthropic_model: str = "claude-haiku-5-5"
-    anthropic_fallback_models: Annotated[list[str], NoDecode] = Field(default_factory=list[str])
-    anthropic_base_url: str = "https://api.anthropic.com"
-    local_llm_base_url: str | None = None
-    local_llm_model: str = "default"
+    groq_api_key: _Key | None = None
+    groq_model: _Model = "openai/gpt-oss-120b"
+    groq_fallback_models: Annotated[list[_Model], NoDecode] = Field(default_factory=lambda: ["openai/gpt-oss-20b"])
+    groq_base_url: _Url = "https://api.groq.com"
+    anthropic_api_key: _Key | None = None
+    anthropic_model: _Model = "claude-haiku-5-5"
+    anthropic_fallback_models: Annotated[list[_Model], NoDecode] = Field(default_factory=list[str])
+    anthropic_base_url: _Url = "https://api.anthropic.com"
+    local_llm_base_url: _Url | None = None
+    local_llm_model: _Model = "default"
     provider_order: Annotated[list[str], NoDecode] = Field(default_factory=lambda: ["groq", "anthropic", "local"])
     ask_before_paid: bool = False
     daily_budget_usd: float = Field(1.0, ge=0)
@@ -81,12 +177,12 @@ class Settings(BaseSettings):
     tools_per_minute: int = Field(60, ge=1)
 
     # Server
-    timezone: str = "UTC"
-    host: str = "127.0.0.1"
+    timezone: _Zone = "UTC"
+    host: _Host = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535)
     environment: Literal["development", "production", "test"] = "development"
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    dashboard_password: SecretStr | None = None
+    dashboard_password: _Password | None = None
     session_retention_days: int | None = Field(None, ge=1)
 
     @classmethod
@@ -98,9 +194,15 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        data_dir = (init_settings() | dotenv_settings() | env_settings()).get("data_dir", "data")
-        stored = DotEnvSettingsSource(settings_cls, env_file=Path(str(data_dir)).expanduser() / CONFIG_FILE)
-        return init_settings, env_settings, dotenv_settings, stored
+        given = cast("DotEnvSettingsSource", dotenv_settings).env_file
+        path = Path(given) if isinstance(given, str | Path) else _ENV_FILE
+        local = _EnvFile(settings_cls, None if given is None else path)
+        data_dir = (local() | env_settings() | init_settings()).get("data_dir", "data")
+        try:
+            config = _folder(Path(str(data_dir))) / CONFIG_FILE
+        except ValueError:  # its own validator says so
+            config = None
+        return init_settings, env_settings, local, _EnvFile(settings_cls, config)
 
     @field_validator(
         "telegram_allowed_users",
@@ -116,42 +218,26 @@ class Settings(BaseSettings):
     @field_validator("projects_dirs", mode="before")
     @classmethod
     def _path_list(cls, value: object) -> object:
-        return _split(value, r"[;\n]")
+        return _split(value, ";")
 
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("groq_base_url", "anthropic_base_url", "local_llm_base_url", "telegram_api_base_url", "public_url")
-    @classmethod
-    def _http_url(cls, value: str | None) -> str | None:
-        if value is not None and not re.match(r"https?://[^/\s]+", value):
-            raise ValueError(texts.MUST_BE_URL)
-        return value.rstrip("/") if value else None
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(texts.MUST_BE_TIMEZONE) from None
-        return value
-
     @field_validator("provider_order")
     @classmethod
     def _known_providers(cls, value: list[str]) -> list[str]:
-        if unknown := set(value) - {"groq", "anthropic", "local"}:
-            raise ValueError(texts.unknown_providers(sorted(unknown)))
+        if not value or set(value) - {"groq", "anthropic", "local"}:
+            raise ValueError(texts.MUST_BE_PROVIDERS)
         return value
 
     @field_validator("data_dir", "workspace_dir", "projects_dirs")
     @classmethod
     def _absolute(cls, value: Path | list[Path]) -> Path | list[Path]:
         if isinstance(value, list):
-            return [p.expanduser().resolve() for p in value]
-        return value.expanduser().resolve()
+            return [_folder(path) for path in value]
+        return _folder(value)
 
     @field_validator("workspace_dir", "projects_dirs")
     @classmethod
@@ -159,14 +245,23 @@ class Settings(BaseSettings):
         # uvicorn --reload would restart the server when the agent edits a .py file; git would find our repository
         for path in value if isinstance(value, list) else [value]:
             if path == CODE_DIR or CODE_DIR in path.parents:
-                raise ValueError(texts.folder_below_code(path))
+                raise ValueError(texts.folder_below_code(CODE_DIR))
         return value
 
-    @model_validator(mode="after")
-    def _some_project_root(self) -> Settings:
-        if not self.projects_dirs:
+    @field_validator("projects_dirs")
+    @classmethod
+    def _some_project_root(cls, value: list[Path]) -> list[Path]:
+        if not value:
             raise ValueError(texts.NO_PROJECTS_DIRS)
-        return self
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _not_around_the_code(cls, value: Path) -> Path:
+        # it is closed to other users, and masked: neither should happen to /, /opt or the code itself
+        if value == CODE_DIR or value in CODE_DIR.parents:
+            raise ValueError(texts.data_around_code(CODE_DIR))
+        return value
 
     @property
     def sessions_dir(self) -> Path:
@@ -190,19 +285,11 @@ def load_settings(**values: Any) -> Settings:
         return Settings(**values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        name = str(first["loc"][0]).upper() if first["loc"] else "PROJECTS_DIRS"
-        raise ConfigError(
-            texts.bad_setting(name, first["type"], cast("dict[str, object]", first.get("ctx", {})))
-        ) from None
+        details = cast("dict[str, object]", first.get("ctx", {}))
+        raise ConfigError(texts.bad_setting(str(first["loc"][0]).upper(), first["type"], details)) from None
 
 
 def fixed_by_environment(settings: Settings) -> frozenset[str]:
-    """Names (lower case) that the environment or .env set: the dashboard shows them locked."""
-    import os
-
-    stored = set(dotenv_values(settings.data_dir / CONFIG_FILE))
-    names = {name for name in Settings.model_fields if os.environ.get(name.upper())}
-    names |= {name.lower() for name, value in dotenv_values(".env").items() if value}
-    if "telegram_bot_token" in names or os.environ.get("TELEGRAM_BOT_TOKEN"):
-        names.add("telegram_token")
-    return frozenset(names) - {name.lower() for name in stored if name.lower() not in names}
+    """Names (lower case) that the environment or .env set: the dashboard shows them locked. Raises ConfigError."""
+    kind = type(settings)
+    return frozenset(EnvSettingsSource(kind)() | _EnvFile(kind, _ENV_FILE)())

@@ -20,7 +20,7 @@ from app.config import Settings, load_settings
 from app.core import recovery
 from app.core.errors import ConfigError, NanobotError, StorageError
 from app.core.events import ReplyLine, ReplyTo
-from app.logs import set_up_logs
+from app.logs import early_logs, set_up_logs
 from app.web.app import install, serving
 from app.web.parts import WebParts
 
@@ -105,6 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _create_or_exit() -> FastAPI:
+    early_logs()
     try:
         return create_app()
     except ConfigError as error:

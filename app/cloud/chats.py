@@ -1,4 +1,7 @@
-"""Which session each chat is in: a small file replaced whole. `cause` makes moving on idempotent."""
+"""Which session each chat is in: a small file replaced whole. `cause` makes moving on idempotent.
+
+An entry is {"session", "cause"}, or {"same_as": chat} for a chat that has got another address.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,14 @@ import threading
 from pathlib import Path
 
 from loguru import logger
+from pydantic import TypeAdapter
 
 from app.cloud.journal import sync_folder
 from app.core import texts
 from app.core.errors import StorageError
+
+Book = dict[str, dict[str, str]]
+_BOOK: TypeAdapter[Book] = TypeAdapter(Book)
 
 
 class ChatFile:
@@ -21,20 +28,25 @@ class ChatFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
-        self._book: dict[str, dict[str, str]] | None = None  # this process alone writes the file
+        self._lock = threading.RLock()
+        self._book: Book | None = None  # this process alone writes the file
 
     async def session_of(self, chat: str) -> str:
-        if self._book is None:
-            await asyncio.to_thread(self._load)
-        return (self._book or {}).get(chat, {}).get("session", chat)
+        book = self._book if self._book is not None else await asyncio.to_thread(self._load)
+        chat = _resolved(book, chat)
+        return book.get(chat, {}).get("session", chat)
 
     async def start_new(self, chat: str, cause: str) -> str:
         return await asyncio.to_thread(self._start_new, chat, cause)
 
+    async def moved(self, old: str, new: str) -> None:
+        """From now on both names mean the same chat."""
+        await asyncio.to_thread(self._moved, old, new)
+
     def _start_new(self, chat: str, cause: str) -> str:
         with self._lock:
             book = self._load()
+            chat = _resolved(book, chat)
             entry = book.get(chat, {})
             if entry.get("cause") == cause:
                 return entry["session"]
@@ -43,25 +55,36 @@ class ChatFile:
             suffixes = [name.removeprefix(chat).lstrip("_") for name in names]
             number = max((int(s) for s in suffixes if s.isdigit()), default=1) + 1
             fresh = {"session": f"{chat}_{number}", "cause": cause}
-            self._write(book | {chat: fresh})
-            self._book = book | {chat: fresh}
+            self._replace(book | {chat: fresh})
             return fresh["session"]
 
-    def _load(self) -> dict[str, dict[str, str]]:
-        if self._book is None:
-            self._book = self._read()
-        return self._book
+    def _moved(self, old: str, new: str) -> None:
+        with self._lock:
+            book = self._load()
+            home = _resolved(book, old)
+            if home not in (new, _resolved(book, new)):
+                self._replace(book | {new: {"same_as": home}})
 
-    def _read(self) -> dict[str, dict[str, str]]:
+    def _load(self) -> Book:
+        with self._lock:
+            if self._book is None:
+                self._book = self._read()
+            return self._book
+
+    def _read(self) -> Book:
         try:
-            return json.loads(self._path.read_text("utf-8"))
+            return _BOOK.validate_json(self._path.read_bytes())
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            logger.error("chats.json cannot be read: {}", error)
+            logger.error("chats.json cannot be read: {}", type(error).__name__)
             raise StorageError(texts.cannot_read(self._path.name, type(error).__name__)) from error
 
-    def _write(self, book: dict[str, dict[str, str]]) -> None:
+    def _replace(self, book: Book) -> None:
+        self._write(book)
+        self._book = book
+
+    def _write(self, book: Book) -> None:
         try:
             descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=".chats-")
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -72,3 +95,7 @@ class ChatFile:
             sync_folder(self._path.parent)
         except OSError as error:
             raise StorageError(texts.cannot_write(error.strerror or "")) from error
+
+
+def _resolved(book: Book, chat: str) -> str:
+    return book.get(chat, {}).get("same_as", chat)

@@ -3,7 +3,7 @@
 | python-telegram-bot | ours |
 |---|---|
 | RequestNotSent, InvalidToken (401, 404: refused at the door) | NotSent: nothing happened, the work stays open |
-| RequestUncertain, RequestTimedOut, any other NetworkError (5xx, a proxy's page) | Uncertain |
+| RequestUncertain (RequestTimedOut, RequestGarbled: a proxy's page), any other NetworkError (5xx) | Uncertain |
 | RetryAfter | Flood: of that chat only |
 | ChatMigrated | ChatMoved: who knows the new address may go on there; for everybody else the chat is gone |
 | Forbidden; chat or topic not found | ChatGone |
@@ -20,6 +20,7 @@ from datetime import timedelta
 from telegram.error import (
     BadRequest,
     ChatMigrated,
+    Conflict,
     Forbidden,
     InvalidToken,
     NetworkError,
@@ -27,9 +28,9 @@ from telegram.error import (
     TelegramError,
 )
 
-from app.cloud.telegram_http import RequestNotSent
+from app.cloud.telegram_http import RequestGarbled, RequestNotSent
 from app.core import texts
-from app.core.errors import ChatGone, DeliveryError, Flood, NotSent, Uncertain
+from app.core.errors import ChatGone, DeliveryError, Flood, NotSent, StorageError, Uncertain
 
 _ADDRESS_GONE = (
     "chat not found",
@@ -83,8 +84,33 @@ def delivery_error(error: TelegramError) -> DeliveryError:
             return DeliveryError(texts.telegram_refused(error.message))
 
 
+def polling_trouble(error: Exception, token_worked: bool) -> str:
+    """What the poller's state says of it. Telegram's sentences are in English; the token is in none of them."""
+    match error:
+        case StorageError():
+            return str(error)
+        case InvalidToken():
+            return texts.TELEGRAM_TOKEN_LOST if token_worked else texts.TELEGRAM_BAD_TOKEN
+        case Conflict():
+            return texts.TELEGRAM_OTHER_WEBHOOK if "webhook" in error.message.lower() else texts.TELEGRAM_CONFLICT
+        case RetryAfter():
+            return texts.telegram_pause(seconds_of(error.retry_after))
+        case Forbidden() | BadRequest():
+            return texts.telegram_refuses_us(error.message)
+        case RequestGarbled():
+            return texts.TELEGRAM_GARBLED
+        case NetworkError():
+            return texts.TELEGRAM_UNREACHABLE
+        case _:
+            return texts.TELEGRAM_BROKEN
+
+
+def seconds_of(retry_after: timedelta | float) -> float:
+    return retry_after.total_seconds() if isinstance(retry_after, timedelta) else float(retry_after)
+
+
 def _flood(retry_after: timedelta | float) -> Flood:
-    seconds = retry_after.total_seconds() if isinstance(retry_after, timedelta) else float(retry_after)
+    seconds = seconds_of(retry_after)
     return Flood(texts.telegram_flood(seconds), seconds)
 
 

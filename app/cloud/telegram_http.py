@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import re
 import tempfile
@@ -16,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 import aiohttp
@@ -44,6 +45,10 @@ class RequestUncertain(NetworkError):
 
 class RequestTimedOut(RequestUncertain, TimedOut):
     """RequestUncertain because nobody answered, or read, in time."""
+
+
+class RequestGarbled(RequestUncertain):
+    """Somebody answered, but not Telegram: a proxy's or a portal's page, whatever its status."""
 
 
 class FileTooLarge(TelegramError):
@@ -134,7 +139,7 @@ class AiohttpRequest(BaseRequest):
         connect_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
         pool_timeout: ODVInput[float] = BaseRequest.DEFAULT_NONE,
     ) -> tuple[int, bytes]:
-        """The HTTP status and body. Raises RequestNotSent, RequestUncertain, RequestTimedOut."""
+        """The status and body of an answer of Telegram's. Raises RequestNotSent, RequestUncertain and its kinds."""
         default = self._timeouts
         has_files = request_data is not None and request_data.contains_files
         timeouts = Timeouts(
@@ -144,7 +149,10 @@ class AiohttpRequest(BaseRequest):
             pool=_chosen(pool_timeout, default.pool),
         )
         async with self._exchange(method, url, timeouts, _body(request_data)) as response:
-            return response.status, await response.read()
+            status, answer = response.status, await response.read()
+        if method == "POST" and not _is_telegrams(status, answer):  # a GET brings a file
+            raise RequestGarbled(f"The answer ({status}, {len(answer)} bytes) is not Telegram's")
+        return status, answer
 
     async def download(self, url: str, path: Path, max_bytes: int) -> int:
         """Streams a file to `path`, wholly or not at all, and returns its size.
@@ -229,6 +237,21 @@ class _PartFile:
 
 def _chosen(value: ODVInput[float], default: float | None) -> float | None:
     return default if value is BaseRequest.DEFAULT_NONE else cast("float | None", value)
+
+
+def _is_telegrams(status: int, answer: bytes) -> bool:
+    """What every answer of the Bot API has; without it a 403 or 404 says nothing about the chat or the token."""
+    try:
+        found: Any = json.loads(answer.decode("utf-8", "replace"))
+    except ValueError:
+        return False
+    match found:
+        case {"ok": True, "result": _}:
+            return 200 <= status < 300
+        case {"ok": False, "error_code": int(), "description": str()}:
+            return not 200 <= status < 300
+        case _:
+            return False
 
 
 def _body(request_data: RequestData | None) -> aiohttp.payload.Payload | None:

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
+from loguru import logger
 from telegram import Bot
 
-from app.cloud.telegram_bot import BotContext, TelegramPoller
+from app.cloud.telegram_bot import BotContext
 from app.cloud.telegram_channel import TelegramChannel
 from app.cloud.telegram_http import AiohttpRequest
+from app.cloud.telegram_poller import TelegramPoller
+from app.cloud.telegram_reading import group_key
+from app.cloud.telegram_typing import Typing
+from app.cloud.telegram_updates import Quarantine, Updates
 from app.config import Settings
 from app.core import texts
-from app.core.contracts import Channel, LiveEvent
-from app.core.events import ReplyTo
+from app.core.contracts import Channel
 from app.core.inbox import Inbox
 from app.core.live import LiveHub
 
-_TYPING_SECONDS = 4.5  # Telegram shows 'typing' for five
+_RESTART_SECONDS = 1.0
 
 
 class TelegramService:
     def __init__(self, settings: Settings) -> None:
-        self._allowed = settings.owners
-        self._poller: TelegramPoller | None = None
-        self._polling: asyncio.Task[None] | None = None
-        self._typing: dict[str, asyncio.Task[None]] = {}
+        self._settings = settings
         self._requests = (AiohttpRequest(), AiohttpRequest())  # what is sent, and the long poll
         self.bot = _build_bot(settings, *self._requests)
-        self.channels: dict[str, Channel] = {"telegram": TelegramChannel(self.bot)} if self.bot else {}
+        self._channel = TelegramChannel(self.bot) if self.bot else None
+        self.channels: dict[str, Channel] = {"telegram": self._channel} if self._channel else {}
+        self._context: BotContext | None = None
+        self._typing: Typing | None = None
+        self._poller: TelegramPoller | None = None
+        self._polling: asyncio.Task[None] | None = None
+        self._leaving = False
 
     async def open(self) -> None:
         """From here on answers can be sent; nothing is received before start()."""
@@ -36,11 +42,23 @@ class TelegramService:
             await request.initialize()
 
     def start(self, inbox: Inbox, hub: LiveHub) -> None:
-        if self.bot is None:
+        if self.bot is None or self._channel is None:
             return
-        self._poller = TelegramPoller(BotContext(self.bot, inbox, self._allowed))
-        self._polling = asyncio.create_task(self._poller.run(), name="telegram-polling")
-        hub.listen(self._on_event)
+
+        async def moved(old: int, new: int) -> None:
+            await inbox.moved(group_key(old), group_key(new))
+
+        settings = self._settings
+        self._channel.on_moved = moved
+        self._typing = Typing(self._channel)
+        hub.listen(self._typing.on_event)
+        self._context = BotContext(self.bot, inbox, settings.owners, owner=settings.telegram_user_id)
+        self._poller = TelegramPoller(
+            self._context,
+            Updates(self.bot, self._requests[1]),
+            Quarantine(settings.data_dir / "telegram_unreadable.jsonl"),
+        )
+        self._poll(self._poller)
 
     @property
     def bot_username(self) -> str:
@@ -53,28 +71,34 @@ class TelegramService:
         return self._poller.state, self._poller.ready
 
     async def stop_polling(self) -> None:
-        for task in [*self._typing.values(), *([self._polling] if self._polling else [])]:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        """Never raises, whatever became of the polling."""
+        self._leaving = True
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.wait([self._polling])
+        if self._typing is not None:
+            await self._typing.close()
+        if self._context is not None:
+            await self._context.chores.close()
 
     async def close(self) -> None:
         for request in self._requests:
             await request.shutdown()
 
-    def _on_event(self, session_id: str, event: LiveEvent) -> None:
-        """While a turn works for a Telegram chat, the chat says 'typing…'."""
-        if event.kind == "working" and event.reply_to is not None and event.reply_to.channel == "telegram":
-            if session_id not in self._typing:
-                self._typing[session_id] = asyncio.create_task(self._keep_typing(event.reply_to))
-        elif event.kind == "idle" and (task := self._typing.pop(session_id, None)):
-            task.cancel()
+    def _poll(self, poller: TelegramPoller) -> None:
+        """The poller survives all it can foresee; if it ends nevertheless, it begins again where it was."""
+        if self._leaving:
+            return
 
-    async def _keep_typing(self, place: ReplyTo) -> None:
-        channel = self.channels["telegram"]
-        while True:
-            await channel.working(place)
-            await asyncio.sleep(_TYPING_SECONDS)
+        def ended(task: asyncio.Task[None]) -> None:
+            error = None if task.cancelled() else task.exception()
+            if self._leaving:
+                return
+            logger.error("Telegram: the polling ended ({}); it begins again", type(error).__name__)
+            asyncio.get_running_loop().call_later(_RESTART_SECONDS, self._poll, poller)
+
+        self._polling = asyncio.create_task(poller.run(), name="telegram-polling")
+        self._polling.add_done_callback(ended)
 
 
 def _build_bot(settings: Settings, request: AiohttpRequest, polling: AiohttpRequest) -> Bot | None:

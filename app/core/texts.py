@@ -8,39 +8,69 @@ from pathlib import Path
 
 # ---------------------------------------------------------------- settings
 
-MUST_BE_URL = "debe ser una dirección que empiece por http:// o https://"
+MUST_BE_URL = "debe ser una dirección completa que empiece por http:// o https://, como https://ejemplo.com:8443"
+MUST_BE_HOST = "debe ser una dirección IP o un nombre de equipo, por ejemplo 127.0.0.1, 0.0.0.0 o localhost"
+MUST_BE_KEY = "debe ser la clave tal como te la dieron: sin espacios, acentos ni saltos de línea"
+MUST_BE_PASSWORD = "debe poder escribirse con el teclado; si lleva acentos, guárdala con codificación UTF-8"  # noqa: S105
 MUST_BE_TIMEZONE = "debe ser una zona horaria de la IANA, por ejemplo Europe/Madrid o America/Bogota"
+MUST_BE_PROVIDERS = "debe ser una lista separada por comas con groq, anthropic o local"
+MUST_BE_PATH = "no lleva a ninguna carpeta: escribe la ruta completa, sin ~"
+CONTROL_IN_PATH = "lleva un salto de línea u otro carácter invisible: escribe las rutas de Windows sin comillas dobles"
 NO_PROJECTS_DIRS = "debe nombrar al menos una carpeta"
 
 _SETTING_PROBLEMS = {
     "int_parsing": "debe ser un número entero",
+    "int_parsing_size": "debe ser un número entero más corto",
     "float_parsing": "debe ser un número",
+    "finite_number": "debe ser un número que no sea infinito",
     "bool_parsing": "debe ser true o false",
     "greater_than": "debe ser mayor que {gt}",
     "greater_than_equal": "debe ser {ge} o más",
+    "less_than": "debe ser menor que {lt}",
     "less_than_equal": "debe ser {le} o menos",
     "literal_error": "debe ser uno de estos valores: {expected}",
+    "string_too_short": "no puede estar vacío",
 }
 
 
 def bad_setting(name: str, kind: str, details: Mapping[str, object]) -> str:
-    problem = _SETTING_PROBLEMS.get(kind, "tiene un valor que no se entiende")
     if kind == "value_error":
-        problem = str(details.get("error", problem))
+        return f"Configuración: {name} {details['error']}."
+    problem = _SETTING_PROBLEMS.get(kind, "tiene un valor que no se entiende")
     text = problem.format_map({k: str(v).replace(" or ", " o ") for k, v in details.items()})
     return f"Configuración: {name} {text}."
 
 
-def unknown_providers(names: Sequence[str]) -> str:
-    return f"no conoce a {', '.join(names)}: usa groq, anthropic o local"
+def folder_below_code(code: Path) -> str:
+    return f"no puede estar dentro del código de Nanobot ({code}): elige una carpeta fuera de él"
 
 
-def folder_below_code(path: Path) -> str:
-    return f"no puede estar dentro del código de Nanobot ({path}): elige una carpeta fuera de él"
+def data_around_code(code: Path) -> str:
+    return f"no puede contener el código de Nanobot ({code}): elige una carpeta solo para sus datos"
 
 
-def cannot_make_folder(path: Path, reason: str) -> str:
-    return f"Configuración: no puedo crear la carpeta {path} ({reason}). Revisa WORKSPACE_DIR y PROJECTS_DIRS."
+def folder_is_a_file(path: Path) -> str:
+    return f"debe ser una carpeta, y {path} es un archivo"
+
+
+def unusable_folder(reason: str) -> str:
+    return f"nombra una carpeta que no está a mi alcance ({reason})"
+
+
+def cannot_make_folder(variable: str, path: Path, reason: str) -> str:
+    return f"Configuración: {variable} no se puede usar: no puedo crear la carpeta {path} ({reason})."
+
+
+def cannot_write_folder(variable: str, path: Path, reason: str) -> str:
+    return f"Configuración: {variable} no se puede usar: no puedo escribir en la carpeta {path} ({reason})."
+
+
+def undecodable_settings(path: Path) -> str:
+    return f"Configuración: no entiendo las letras del archivo {path}: guárdalo con codificación UTF-8."
+
+
+def unreadable_settings(path: Path, reason: str) -> str:
+    return f"Configuración: no puedo leer el archivo {path} ({reason}): revisa sus permisos y DATA_DIR."
 
 
 # ---------------------------------------------------------------- sessions
@@ -56,6 +86,7 @@ def bad_role(role: str) -> str:
 
 # ---------------------------------------------------------------- conversation
 
+COMMAND_BROKE = "No he podido hacerlo: ha fallado algo dentro de Nanobot. El registro dice qué."
 LOST_RESULT = "(El resultado de esta llamada se perdió.)"
 
 
@@ -143,6 +174,18 @@ def credential_rejected(provider: str, variable: str) -> str:
     return f"{provider_label(provider)} rechaza la clave de {variable}"
 
 
+def credential_malformed(provider: str, variable: str) -> str:
+    return f"la clave de {variable} lleva caracteres que {provider_label(provider)} no usa: vuelve a copiarla"
+
+
+def spend_limit_reached(provider: str) -> str:
+    return f"{provider_label(provider)} ha llegado al límite de gasto de tu cuenta: súbelo en su página"
+
+
+def declined(provider: str) -> str:
+    return f"{provider_label(provider)} prefiere no contestar a esto: prueba a pedirlo de otra manera"
+
+
 def broken_reply(provider: str) -> str:
     return f"la respuesta de {provider_label(provider)} ha llegado cortada"
 
@@ -156,8 +199,10 @@ def over_budget(limit_usd: float) -> str:
     return f"se ha alcanzado el límite de gasto de hoy ({amount} $, DAILY_BUDGET_USD): no se usan modelos de pago"
 
 
-def turn_postponed(provider: str, seconds: float) -> str:
-    return f"{provider_paused(provider, seconds)}. Seguiré con tu mensaje en cuanto vuelva."
+def turn_postponed(provider: str, seconds: float, also: Sequence[str] = ()) -> str:
+    """`also`: why nobody else answers meanwhile."""
+    reasons = "; ".join(dict.fromkeys([provider_paused(provider, seconds), *also]))
+    return f"{reasons}. Seguiré con tu mensaje en cuanto vuelva."
 
 
 def all_failed(reasons: Sequence[str]) -> str:

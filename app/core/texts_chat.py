@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.core.texts_safety import visible
+
 if TYPE_CHECKING:
     from app.core.status import StatusReport
 
@@ -66,6 +68,19 @@ def decision_taken(allowed: bool) -> str:
     return "Permitido" if allowed else "Rechazado"
 
 
+def decision_trace(allowed: bool) -> str:
+    return "✅ Permitido" if allowed else "❌ Rechazado"
+
+
+def cut_question(text: str, limit: int) -> str:
+    """The beginning and the end (that is where the command and the question stand), and how much is left out."""
+    if len(text) <= limit:
+        return text
+    half = max(1, limit // 2)
+    left_out = f"[… {len(text) - 2 * half} caracteres más; la llamada entera está en el panel …]"
+    return f"{text[:half]}\n{left_out}\n{text[-half:]}"
+
+
 def question(kind: str, tool: str, arguments: Mapping[str, object], folder: str, risk: str) -> str:
     """Exactly what would run, where, and why it is asked."""
     shown = "\n".join(_argument(name, value) for name, value in arguments.items())
@@ -77,7 +92,7 @@ def question(kind: str, tool: str, arguments: Mapping[str, object], folder: str,
 
 
 def _argument(name: str, value: object) -> str:
-    text = str(value)
+    text = visible(str(value))
     fence = "`" * max(3, _longest_run(text, "`") + 1)
     label = "" if name in {"command", "cmd"} else f"{name}:\n"
     return f"{label}{fence}\n{text}\n{fence}"
@@ -146,13 +161,73 @@ def unknown_project(name: str, names: Sequence[str]) -> str:
 
 TELEGRAM_OFF = "Sin configurar: falta TELEGRAM_TOKEN."
 TELEGRAM_STARTING = "Conectando con Telegram…"
-TELEGRAM_BAD_TOKEN = "Telegram rechaza el token: revisa TELEGRAM_TOKEN."  # noqa: S105
+TELEGRAM_BAD_TOKEN = "Telegram rechaza el token: revisa TELEGRAM_TOKEN. Lo vuelvo a probar cada 5 minutos."  # noqa: S105
+TELEGRAM_TOKEN_LOST = (
+    "Telegram ya no acepta el token, que antes valía. Lo vuelvo a probar cada minuto; "  # noqa: S105
+    "si lo has cambiado en @BotFather, pon el nuevo en TELEGRAM_TOKEN."
+)
 TELEGRAM_CONFLICT = "Otro programa está usando este bot: cierra el otro o usa otro token."
+TELEGRAM_OTHER_WEBHOOK = (
+    "El bot tiene un webhook de otro servidor, y mientras lo tenga no recibo nada. Quítalo allí "
+    "(deleteWebhook) o usa otro token; en cuanto no esté, sigo solo."
+)
 TELEGRAM_UNREACHABLE = "No consigo hablar con Telegram; lo sigo intentando."
+TELEGRAM_GARBLED = (
+    "Algo contesta en lugar de Telegram (¿un proxy o un cortafuegos?): revisa la red o TELEGRAM_API_BASE_URL. "
+    "Lo sigo intentando."
+)
+TELEGRAM_BROKEN = "Ha fallado la recepción de mensajes de Telegram; está en el registro y lo sigo intentando."
+PART_REFUSED = "Telegram no acepta una parte de la respuesta anterior. Está entera en el panel."
+UPDATE_UNREADABLE = (
+    "Telegram me ha pasado algo que no he podido entender. Está guardado en telegram_unreadable.jsonl, en la carpeta "
+    "de datos. Si era un mensaje tuyo y no te contesto, mándamelo otra vez."
+)
+
+
+def telegram_pause(seconds: float) -> str:
+    return f"Telegram pide una pausa de {max(1, round(seconds))} s antes de recibir más."
+
+
+def telegram_refuses_us(detail: str) -> str:
+    return f"Telegram no deja recibir mensajes a este bot ({detail}); lo sigo intentando."
 
 
 def telegram_ready(username: str) -> str:
     return f"Conectado como @{username}."
+
+
+# ---------------------------------------------------------------- what the model is told about a message
+
+_ATTACHMENTS = {
+    "animation": "una animación",
+    "audio": "un audio",
+    "contact": "un contacto",
+    "document": "un archivo",
+    "location": "una ubicación",
+    "photo": "una foto",
+    "poll": "una encuesta",
+    "sticker": "un sticker",
+    "venue": "un lugar",
+    "video": "un vídeo",
+    "videonote": "un vídeo",
+    "voice": "una nota de voz",
+}
+
+
+def note_reply(quoted: str) -> str:
+    return f"[Responde a: «{quoted}»]"
+
+
+def note_forwarded(origin: str) -> str:
+    return f"[Reenviado de {origin}]" if origin else "[Reenviado]"
+
+
+def note_attachment(kind: str) -> str:
+    return f"[Con {_ATTACHMENTS.get(kind, 'un adjunto')} que no puedes ver]"
+
+
+def note_links(links: Sequence[tuple[str, str]]) -> str:
+    return f"[Enlaces: {'; '.join(f'«{text}» → {url}' for text, url in links)}]"
 
 
 # ---------------------------------------------------------------- status

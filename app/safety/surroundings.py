@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from loguru import logger
 
 from app.core.contracts import Project
 
@@ -49,17 +52,32 @@ class LocalSurroundings:
         """Folders directly below a root that look like a project, and a root that is one itself."""
         found: dict[str, Project] = {}
         for root in self._roots:
-            folders = [root, *sorted(p for p in root.iterdir() if p.is_dir())] if root.is_dir() else []
-            for folder in folders:
-                if any((folder / marker).exists() for marker in _MARKERS):
-                    found.setdefault(folder.name, Project(folder.name, folder))
+            with _skipped(root):
+                for folder in (root, *sorted(root.iterdir())):
+                    with _skipped(folder):
+                        if _is_project(folder):
+                            found.setdefault(folder.name, Project(folder.name, folder))
         return list(found.values())
 
     def _read(self) -> str:
         texts: list[str] = []
         for name in MEMORY_FILES:
             path = self._workspace / name
-            if path.is_file():
-                with path.open("rb") as file:
-                    texts.append(f"# {name}\n{file.read(_MEMORY_BYTES).decode('utf-8', 'replace').strip()}")
+            with _skipped(path):
+                if path.is_file():
+                    with path.open("rb") as file:
+                        texts.append(f"# {name}\n{file.read(_MEMORY_BYTES).decode('utf-8', 'replace').strip()}")
         return "\n\n".join(texts)
+
+
+@contextmanager
+def _skipped(path: Path) -> Generator[None]:
+    """What cannot be read or has just vanished is left out; everything else is still told."""
+    try:
+        yield
+    except OSError as error:
+        logger.debug("left out {}: {}", path, error)
+
+
+def _is_project(folder: Path) -> bool:
+    return folder.is_dir() and any((folder / marker).exists() for marker in _MARKERS)

@@ -168,8 +168,6 @@ async def test_buttons_carry_1_to_64_bytes_and_answers_come_in_time(telegram: Fa
             await bot.send_message(ANA, "¿Sigo?", reply_markup=keyboard(data))
     sent = await bot.send_message(ANA, "¿Sigo?", reply_markup=keyboard("ñ" * 32))
     message = telegram.sent(ANA)[0]
-    with pytest.raises(AssertionError, match="no button"):
-        telegram.presses(message, "otra cosa")
     telegram.presses(message, "ñ" * 32)
     update = (await bot.get_updates())[0]
     assert update.callback_query is not None
@@ -181,6 +179,27 @@ async def test_buttons_carry_1_to_64_bytes_and_answers_come_in_time(telegram: Fa
     telegram.expire(update.callback_query.id)
     with pytest.raises(BadRequest, match="Query is too old"):
         await update.callback_query.answer()
+    telegram.callback_seconds = 0
+    telegram.presses(message, "nadie lo puso ahí")
+    late = (await bot.get_updates())[-1].callback_query
+    assert late is not None
+    assert late.data == "nadie lo puso ahí"
+    with pytest.raises(BadRequest, match="Query is too old"):
+        await late.answer()
+
+
+async def test_a_topic_must_exist_and_be_open(telegram: FakeTelegram, bot: Bot) -> None:
+    telegram.add_chat(-1000000000900)
+    with pytest.raises(BadRequest, match="Message thread not found") as unknown:
+        await bot.send_message(-1000000000900, "x", message_thread_id=7)
+    assert isinstance(delivery_error(unknown.value), ChatGone)
+    telegram.user_says(ANA, "hola", chat_id=-1000000000900, thread_id=7)
+    sent = await bot.send_message(-1000000000900, "x", message_thread_id=7)
+    assert sent.message_thread_id == 7
+    telegram.close_topic(-1000000000900, 7)
+    with pytest.raises(BadRequest, match="Topic_closed") as closed:
+        await bot.send_message(-1000000000900, "x", message_thread_id=7)
+    assert type(delivery_error(closed.value)) is DeliveryError
 
 
 # ---------------------------------------------------------------- getting updates

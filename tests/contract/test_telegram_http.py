@@ -22,6 +22,7 @@ from telegram.request._requestparameter import RequestParameter
 from app.cloud.telegram_http import (
     AiohttpRequest,
     FileTooLarge,
+    RequestGarbled,
     RequestNotSent,
     RequestTimedOut,
     RequestUncertain,
@@ -248,8 +249,34 @@ async def test_a_redirect_is_not_followed(request_: AiohttpRequest, status: int)
         writer.write(f"HTTP/1.1 {status} X\r\nLocation: {wire.url()}\r\nContent-Length: 0\r\n\r\n".encode())
 
     async with Wire(elsewhere) as wire:
-        assert (await request_.do_request(wire.url(), "POST", form(text="x")))[0] == status
+        with pytest.raises(RequestGarbled, match=str(status)):
+            await request_.do_request(wire.url(), "POST", form(text="x"))
         assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 429, 502])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>Acceso denegado</html>",
+        "null",
+        "[]",
+        '{"ok":true}',
+        '{"ok":"true","result":1}',
+        '{"ok":false}',
+        '{"ok":false,"error":"blocked by policy"}',
+        '{"ok":false,"error_code":"403","description":"x"}',
+    ],
+)
+async def test_what_is_not_telegrams_is_uncertain(request_: AiohttpRequest, status: int, body: str) -> None:
+    async def proxy(_request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+
+    async with Wire(proxy) as wire:
+        with pytest.raises(RequestGarbled) as caught:
+            await request_.do_request(wire.url(), "POST", form(text="x"))
+        assert isinstance(caught.value, RequestUncertain)
+        assert body not in str(caught.value)
 
 
 async def test_the_four_timeouts_can_be_given_for_one_call() -> None:

@@ -25,7 +25,7 @@ class Server:
     def __init__(self, folder: Path, env: Mapping[str, str], *arguments: str) -> None:
         self.folder = folder
         self.project = folder / "home" / "proyectos" / "demo"
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://localhost:{self.port}"
         self.log = folder / "server.log"
         self._arguments = arguments
@@ -113,7 +113,7 @@ def telegram_env(telegram: FakeTelegram) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -20,7 +20,6 @@ from typing import Any, Literal, Self, TypeVar
 
 from aiohttp import web
 
-from tests.fakes import telegram_text
 from tests.fakes.telegram_api import BotApi
 from tests.fakes.telegram_wire import (
     ApiError,
@@ -29,6 +28,7 @@ from tests.fakes.telegram_wire import (
     Json,
     document_json,
     forbidden,
+    found_entities,
     hang_up,
     person,
     quoted,
@@ -126,17 +126,10 @@ class FakeTelegram(BotApi):
         }
         if text:
             message["text"] = text
-            commands = list(re.finditer(r"(?:^|(?<=\s))/\w{1,32}(?:@\w+)?", text))
-            if commands:
-                message["entities"] = [
-                    {
-                        "type": "bot_command",
-                        "offset": telegram_text.utf16_len(text[: m.start()]),
-                        "length": len(m[0]),
-                    }
-                    for m in commands
-                ]
+            if found := found_entities(text):
+                message["entities"] = found
         if thread_id is not None:
+            chat.threads.add(thread_id)
             message |= {"message_thread_id": thread_id, "is_topic_message": True}
         if reply_to is not None:
             message["reply_to_message"] = quoted(chat.messages[reply_to])
@@ -156,10 +149,7 @@ class FakeTelegram(BotApi):
         return self.user_says(user_id, "", document=document, **more)
 
     def presses(self, message: Json, data: str, user_id: int | None = None) -> Json:
-        """Presses the button that carries `data` below a message of the bot."""
-        rows = message.get("reply_markup", {}).get("inline_keyboard", [])
-        if data not in [button.get("callback_data") for row in rows for button in row]:
-            raise AssertionError(f"there is no button {data!r} below message {message['message_id']}")
+        """A press below a message of the bot. A changed client sends any `data`, whatever the buttons carry."""
         query: Json = {
             "id": str(4_000_000_000 + next(self._numbers)),
             "from": person(user_id or message["chat"]["id"]),
@@ -167,8 +157,14 @@ class FakeTelegram(BotApi):
             "chat_instance": str(message["chat"]["id"]),
             "data": data,
         }
-        self.callbacks[query["id"]] = {"open": True, "answer": None}
+        self.callbacks[query["id"]] = {"open": True, "answer": None, "at": time.monotonic()}
         return self._new_update("callback_query", query)
+
+    def injects(self, kind: str, content: Json) -> Json:
+        """An update just as it is, well formed or not, whatever the bot said that it wants."""
+        if kind == "callback_query" and "id" in content:
+            self.callbacks[content["id"]] = {"open": True, "answer": None, "at": time.monotonic()}
+        return self._new_update(kind, content, wanted=True)
 
     def expire(self, callback_query_id: str) -> None:
         """From now on it is too late to answer that press."""
@@ -180,6 +176,9 @@ class FakeTelegram(BotApi):
         self._wake()
 
     # ------------------------------------------------------------ trouble
+
+    def close_topic(self, chat_id: int, thread_id: int) -> None:
+        self.add_chat(chat_id).closed_threads.add(thread_id)
 
     def block(self, chat_id: int) -> None:
         self.add_chat(chat_id).refusal = forbidden("bot was blocked by the user")

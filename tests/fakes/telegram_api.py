@@ -53,6 +53,7 @@ class BotApi:
         self.webhook: Json = {}
         self.commands: dict[tuple[str, str], list[Json]] = {}
         self.callbacks: dict[str, Json] = {}
+        self.callback_seconds = 60.0  # how long a press can be answered
         self.files: dict[str, tuple[str, bytes]] = {}
         self._pending: list[Json] = []
         self._again: list[Json] = []
@@ -86,12 +87,12 @@ class BotApi:
 
     # ------------------------------------------------------------ updates
 
-    def _new_update(self, kind: str, content: Json) -> Json:
+    def _new_update(self, kind: str, content: Json, *, wanted: bool = False) -> Json:
         """The one door of every update; while `self.webhook` has an address they only wait here."""
         update = {"update_id": self.next_update_id, kind: json.loads(json.dumps(content))}
         self.next_update_id += 1
         self._all_updates[update["update_id"]] = update
-        if not self._allowed or kind in self._allowed:
+        if wanted or not self._allowed or kind in self._allowed:
             self._pending.append(update)
         self._wake()
         return update
@@ -173,6 +174,11 @@ class BotApi:
             raise bad_request("chat not found")
         if chat.refusal is not None:
             raise chat.refusal
+        thread = int(call.params.get("message_thread_id") or 0)
+        if thread and thread not in chat.threads:
+            raise bad_request("message thread not found")
+        if thread in chat.closed_threads:
+            raise bad_request("TOPIC_CLOSED")
         return chat
 
     def _natural_limit(self, chat: Chat) -> None:
@@ -307,7 +313,7 @@ class BotApi:
 
     async def _api_answercallbackquery(self, call: Call) -> bool:
         callback = self.callbacks.get(str(call.params.get("callback_query_id")))
-        if callback is None or not callback["open"]:
+        if callback is None or not callback["open"] or time.monotonic() - callback["at"] > self.callback_seconds:
             raise bad_request("query is too old and response timeout expired or query ID is invalid")
         if telegram_text.utf16_len(str(call.params.get("text") or "")) > 200:
             raise bad_request("MESSAGE_TOO_LONG")

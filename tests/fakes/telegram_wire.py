@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aiohttp import web
+
+from tests.fakes import telegram_text
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -66,6 +69,8 @@ class Chat:
     refusal: ApiError | None = None
     sent_at: list[float] = field(default_factory=list[float])
     last_id: int = 0
+    threads: set[int] = field(default_factory=set[int])
+    closed_threads: set[int] = field(default_factory=set[int])
 
     def as_json(self) -> Json:
         extra = {"title": f"Grupo {-self.id}"} if self.kind != "private" else {"first_name": f"Persona {self.id}"}
@@ -83,6 +88,21 @@ def person(user_id: int) -> Json:
 def quoted(message: Json) -> Json:
     """Telegram nests only one level of replies."""
     return {name: value for name, value in message.items() if name != "reply_to_message"}
+
+
+def found_entities(text: str) -> list[Json]:
+    """What Telegram itself marks in a person's text, as far as a bot is concerned by it."""
+    name = "[A-Za-z0-9_]"
+    kinds = {  # TDLib, MessageEntity.cpp: /etc/hosts is no command, a@b.es no mention
+        "bot_command": rf"(?<![\w/<>])/{name}{{1,64}}(?:@{name}{{3,32}})?(?![\w/<>])",
+        "mention": rf"(?<![\w@/])@{name}{{3,32}}(?!\w)",
+    }
+    found = [
+        {"type": kind, "offset": telegram_text.utf16_len(text[: m.start()]), "length": len(m[0])}
+        for kind, pattern in kinds.items()
+        for m in re.finditer(pattern, text)
+    ]
+    return sorted(found, key=lambda entity: entity["offset"])
 
 
 def document_json(file_id: str, name: str, mime_type: str, size: int) -> Json:

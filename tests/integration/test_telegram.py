@@ -4,65 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from app.assembly import House, build_house
-from app.cloud import telegram_bot
-from app.cloud.telegram_service import TelegramService
-from app.core import recovery
 from tests.fakes.brain import ScriptedBrain, text
 from tests.fakes.telegram import FakeTelegram
-from tests.support import lines_of, make_settings, until
-
-OWNER, FRIEND, STRANGER, GROUP = 42, 43, 666, -100500
-
-
-@asynccontextmanager
-async def bot(
-    tmp_path: Path, telegram: FakeTelegram, brain: ScriptedBrain, **values: object
-) -> AsyncGenerator[tuple[House, TelegramService]]:
-    settings = make_settings(
-        tmp_path,
-        **{
-            "telegram_token": telegram.token,
-            "telegram_api_base_url": telegram.base_url,
-            "telegram_user_id": OWNER,
-            "telegram_allowed_users": [FRIEND],
-            **values,
-        },
-    )
-    service = TelegramService(settings)
-    house = build_house(settings, service.channels, brain)
-    await service.open()
-    await house.store.open()
-    await recovery.resume(house.store, house.commands, house.runner, house.delivery.lanes.wake)
-    service.start(house.inbox, house.hub)
-    try:
-        yield house, service
-    finally:
-        house.loop.leave()
-        await service.stop_polling()
-        await house.runner.lanes.close(2)
-        await house.delivery.lanes.close(0.2)
-        await service.close()
-        await house.loop.aclose()
-        await house.store.close()
+from tests.fakes.telegram_house import FRIEND, GROUP, OWNER, STRANGER, bot, hurry, people
+from tests.support import lines_of, until
 
 
 @pytest.fixture
 async def telegram() -> AsyncGenerator[FakeTelegram]:
-    async with FakeTelegram() as fake:
-        for chat in (OWNER, FRIEND, STRANGER, GROUP):
-            fake.add_chat(chat)
+    async with people() as fake:
         yield fake
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telegram_bot, "FIRST_PAUSE", 0.01)
+    hurry(monkeypatch)
 
 
 async def test_a_message_is_answered_with_its_formatting(tmp_path: Path, telegram: FakeTelegram) -> None:
@@ -72,6 +32,7 @@ async def test_a_message_is_answered_with_its_formatting(tmp_path: Path, telegra
         assert message["text"] == "Esto es importante y código."
         assert [e["type"] for e in message["entities"]] == ["bold", "code"]
         assert telegram.calls_of("sendChatAction")
+        await telegram.wait_for_call("setMyCommands")
         assert [c["command"] for menu in telegram.commands.values() for c in menu][:2] == ["nuevo", "proyecto"]
 
 
@@ -140,25 +101,6 @@ async def test_nobody_may_write_when_nobody_is_named(tmp_path: Path, telegram: F
     async with bot(tmp_path, telegram, ScriptedBrain(), **values):
         telegram.user_says(OWNER, "soy yo")
         assert str(OWNER) in (await telegram.wait_for_message("identificador"))["text"]
-
-
-async def test_a_stranger_cannot_press_the_owners_buttons(tmp_path: Path, telegram: FakeTelegram) -> None:
-    from tests.fakes.brain import calls
-
-    brain = ScriptedBrain(calls(("execute_shell", {"command": "echo x > y"})), text("fin"))
-    async with bot(tmp_path, telegram, brain) as (house, _):
-        telegram.user_says(OWNER, "hazlo")
-        question = await telegram.wait_for_message("¿Lo permito?")
-        yes, no = question["reply_markup"]["inline_keyboard"][0]
-        telegram.presses(question, yes["callback_data"], user_id=STRANGER)
-        telegram.presses(question, no["callback_data"])
-        telegram.presses(question, yes["callback_data"])
-        await telegram.wait_for_message("fin")
-        given = [x for x in await lines_of(house.store, f"telegram_{OWNER}") if x.type == "approval_given"]
-        assert [g.decision for g in given if g.type == "approval_given"] == ["deny"]
-        await until(lambda: len(telegram.calls_of("answerCallbackQuery")) == 2)
-        first, second = (call.params["text"] for call in telegram.calls_of("answerCallbackQuery"))
-        assert first == "Rechazado" and "ya no está abierta" in second
 
 
 async def test_a_group_is_heard_only_when_addressed_and_has_its_own_file(

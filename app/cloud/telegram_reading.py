@@ -1,0 +1,118 @@
+"""What a Telegram message says: where it belongs, whether it is for us, a command or words, and what goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from telegram import Message, MessageEntity, MessageOriginChannel, MessageOriginChat, MessageOriginUser
+from telegram.constants import MessageOriginType
+
+from app.core import texts
+from app.core.events import ReplyTo
+
+_QUOTED_CHARS = 500
+_MOST_LINKS = 20
+
+
+def chat_key(message: Message) -> str:
+    """telegram_<user> in private; a group has its own, and so has each topic of either."""
+    private = message.chat.type == "private"
+    key = f"telegram_{message.chat_id}" if private else group_key(message.chat_id)
+    thread = _thread(message)
+    return f"{key}-t{thread}" if thread else key
+
+
+def group_key(chat_id: int) -> str:
+    return f"telegram_g{abs(chat_id)}"
+
+
+def place_of(message: Message) -> ReplyTo:
+    return ReplyTo(
+        channel="telegram",
+        chat_id=message.chat_id,
+        message_id=message.message_id,
+        thread_id=_thread(message),
+    )
+
+
+def _thread(message: Message) -> int | None:
+    return message.message_thread_id if message.is_topic_message else None
+
+
+def is_addressed(message: Message, bot_id: int, username: str) -> bool:
+    """In a group: a command, a mention of the bot, or a reply to it."""
+    mine = f"@{username}".casefold()
+    for entity, text in _entities(message).items():
+        match entity.type:
+            case MessageEntity.BOT_COMMAND if entity.offset == 0 and message.text is not None:
+                _, at, name = text.partition("@")
+                return not at or f"@{name}".casefold() == mine
+            case MessageEntity.MENTION if text.casefold() == mine:
+                return True
+            case MessageEntity.TEXT_MENTION if entity.user is not None and entity.user.id == bot_id:
+                return True
+            case _:
+                pass
+    replied = message.reply_to_message
+    return replied is not None and replied.from_user is not None and replied.from_user.id == bot_id
+
+
+def command_of(message: Message) -> tuple[str, str] | None:
+    """(name, argument) when the text begins with what Telegram itself marks as a command: /etc/hosts is none."""
+    text = message.text or ""
+    for entity in message.entities:
+        if entity.type == MessageEntity.BOT_COMMAND and entity.offset == 0:
+            command, argument = text[: entity.length], text[entity.length :]  # ASCII: units are characters
+            return command[1:].partition("@")[0].lower(), argument.strip()
+    return None
+
+
+def is_service(message: Message) -> bool:
+    """Pinned, joined, renamed…: nobody said anything. What this library does not know counts as content."""
+    return not (message.text or message.caption or message.effective_attachment or message.api_kwargs)
+
+
+def model_text(message: Message) -> str:
+    """The words, below what Telegram shows around them: the quoted text, the origin, the attachment, the links."""
+    notes = [*_quoted(message), *_forwarded(message), *_attached(message), *_linked(message)]
+    return "\n".join([*notes, message.text or message.caption or ""])
+
+
+def _entities(message: Message) -> Mapping[MessageEntity, str]:
+    if message.text is not None:
+        return message.parse_entities()
+    return message.parse_caption_entities() if message.caption is not None else {}
+
+
+def _quoted(message: Message) -> Iterator[str]:
+    replied = message.reply_to_message
+    text = message.quote.text if message.quote else (replied.text or replied.caption or "") if replied else ""
+    if text:
+        yield texts.note_reply(text[:_QUOTED_CHARS] + ("…" if len(text) > _QUOTED_CHARS else ""))
+
+
+def _forwarded(message: Message) -> Iterator[str]:
+    match message.forward_origin:
+        case None:
+            return
+        case MessageOriginUser() as origin:
+            yield texts.note_forwarded(origin.sender_user.full_name)
+        case MessageOriginChat() as origin:
+            yield texts.note_forwarded(origin.sender_chat.effective_name or "")
+        case MessageOriginChannel() as origin:
+            yield texts.note_forwarded(origin.chat.effective_name or "")
+        case origin:
+            hidden = origin.type == MessageOriginType.HIDDEN_USER
+            yield texts.note_forwarded(getattr(origin, "sender_user_name", "") if hidden else "")
+
+
+def _attached(message: Message) -> Iterator[str]:
+    if message.text is None and (found := message.effective_attachment):
+        yield texts.note_attachment("photo" if isinstance(found, tuple) else type(found).__name__.lower())
+
+
+def _linked(message: Message) -> Iterator[str]:
+    """A link behind other words: the model would not see where it leads."""
+    links = [(text, e.url) for e, text in _entities(message).items() if e.type == MessageEntity.TEXT_LINK and e.url]
+    if links:
+        yield texts.note_links(links[:_MOST_LINKS])
