@@ -49,9 +49,9 @@ async def running_site(settings: Settings, brain: ScriptedBrain | None = None) -
 
 
 @asynccontextmanager
-async def listening(app: FastAPI, hub: LiveHub) -> AsyncGenerator[str]:
+async def listening(app: FastAPI, hub: LiveHub, port: int = 0) -> AsyncGenerator[str]:
     """A real server on loopback; yields its address. Its own signal handlers stay out of the test."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_config=None))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="off", log_config=None))
     task = asyncio.create_task(server._serve())  # pyright: ignore[reportPrivateUsage]
     while not server.started:
         await asyncio.sleep(0.005)

@@ -12,17 +12,30 @@ ONLY_LOCAL = (
     "Sin contraseña, el panel solo se abre desde este mismo equipo, en http://localhost. "
     "Para entrar desde otro, pon DASHBOARD_PASSWORD en .env y reinicia Nanobot."
 )
+BEHIND_A_PROXY = (
+    "Esta petición llega a través de un proxy, y así no puedo saber de quién es. "
+    "Detrás de un proxy hace falta una contraseña: pon DASHBOARD_PASSWORD en .env y reinicia Nanobot."
+)
 UNKNOWN_HOST = "Nanobot no atiende en esta dirección. Si es la suya, ponla en PUBLIC_URL y reinicia Nanobot."
 FOREIGN_PAGE = "Esta petición viene de otra página, y no la acepto. Ábrelo desde el panel de Nanobot."
 LOG_IN_FIRST = "Entra primero en el panel con tu contraseña."
 WRONG_PASSWORD = "La contraseña no es correcta."  # noqa: S105
-WRONG_CODE = "El código no es correcto. Está en el registro de Nanobot; tras varios fallos aparece uno nuevo."
+WRONG_CODE = "El código no es correcto. Está en el registro de Nanobot: vale el último que aparezca."
 PASSWORDS_DIFFER = "Las dos contraseñas no son iguales."
+PASSWORD_IS_FIXED = "La contraseña la fija el entorno o el archivo .env, y solo se cambia allí."  # noqa: S105
+MALFORMED_HASH = (
+    "Configuración: DASHBOARD_PASSWORD empieza como un hash de argon2, pero está incompleto o mal copiado. "
+    "En .env ponlo entre comillas simples; en docker-compose.yml escribe $$ donde haya $."
+)
 FORM_EXPIRED = "El formulario ha caducado. Vuelve atrás, recarga la página y prueba otra vez."
 
 
 def password_length(shortest: int, longest: int) -> str:
     return f"La contraseña debe tener entre {shortest} y {longest} caracteres."
+
+
+def configured_password_too_long(longest: int) -> str:
+    return f"Configuración: DASHBOARD_PASSWORD puede tener hasta {longest} caracteres."
 
 
 def too_many_attempts(seconds: float) -> str:
@@ -31,7 +44,6 @@ def too_many_attempts(seconds: float) -> str:
 
 # ---------------------------------------------------------------- requests
 
-TOO_LONG = "Es demasiado largo: un mensaje puede ocupar hasta 64 kB."
 EMPTY_MESSAGE = "El mensaje está vacío."
 NO_SUCH_SESSION = "No existe esa conversación."
 QUESTION_IS_GONE = "Esta pregunta ya no está abierta."
@@ -42,6 +54,10 @@ _FRAMEWORK_DETAILS = {
     "Method Not Allowed": "Esta dirección no admite esa operación.",
     "There was an error parsing the body": "No entiendo la petición: su contenido está mal formado.",
 }
+
+
+def too_long(most: int) -> str:
+    return f"Es demasiado largo: un mensaje puede tener hasta {most:_} caracteres.".replace("_", "\u202f")
 
 
 def http_problem(detail: str) -> str:
@@ -58,13 +74,24 @@ def malformed_request(fields: Sequence[str]) -> str:
 
 NOT_A_KEY = "Una clave tiene al menos 8 caracteres y ningún espacio."
 NOT_A_TOKEN = "Un token de bot es como 123456789:ABCdef…, tal como lo da @BotFather."  # noqa: S105
-NOT_A_USER_ID = "Es un número, por ejemplo 123456789."
 
 SETTING_LABELS = {
     "GROQ_API_KEY": ("Clave de Groq", "Gratis en https://console.groq.com/keys"),
+    "GROQ_MODEL": ("Modelo de Groq", "Los que hay: https://console.groq.com/docs/models"),
     "ANTHROPIC_API_KEY": ("Clave de Claude", "De pago, para cuando Groq falle: https://platform.claude.com"),
+    "ANTHROPIC_MODEL": ("Modelo de Claude", "Los que hay: https://platform.claude.com/docs/en/about-claude/models"),
+    "LOCAL_LLM_BASE_URL": (
+        "Servidor de modelos tuyo",
+        "Ollama, llama.cpp o LM Studio; Ollama es http://localhost:11434/v1",
+    ),
+    "LOCAL_LLM_MODEL": ("Modelo de tu servidor", "El nombre que le da tu servidor"),
+    "DAILY_BUDGET_USD": (
+        "Gasto máximo al día, en dólares",
+        "Por ejemplo 2.50. Al llegar ahí no se usan modelos de pago hasta mañana; con 0, nunca",
+    ),
     "TELEGRAM_TOKEN": ("Token del bot de Telegram", "Escribe a @BotFather en Telegram y envíale /newbot"),
     "TELEGRAM_USER_ID": ("Tu número de usuario de Telegram", "Escribe a tu bot: te contesta con tu número"),
+    "TIMEZONE": ("Zona horaria", "Por ejemplo Europe/Madrid o America/Bogota"),
 }
 
 
@@ -100,6 +127,7 @@ def money(usd: float) -> str:
 BROWSER = {
     "you": "Tú",
     "nanobot": "Nanobot",
+    "asks": "Nanobot pide permiso",
     "running": "en marcha…",
     "waiting": "pendiente",
     "done": "hecho",
@@ -116,6 +144,7 @@ BROWSER = {
     "expired": "Caducó sin respuesta",
     "retry": "Reintentar",
     "working": "Trabajando…",
+    "asking": "Espera tu permiso",
     "summary": "Resumen de lo anterior",
     "project": "Proyecto: {name}",
     "retried": "Se vuelve a intentar",
@@ -125,8 +154,6 @@ BROWSER = {
     "notSent": "No se ha podido enviar: no hay conexión con Nanobot. Tu texto sigue aquí.",
     "sessionOver": "Tu sesión ha caducado. Vuelve a entrar; tu texto te espera aquí.",
     "logIn": "Entrar",
-    "copy": "Copiar",
-    "copied": "Copiado",
     "empty": "Esta conversación no tiene mensajes.",
     "cannotLoad": "No se ha podido cargar la conversación.",
 }

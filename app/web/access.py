@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import secrets
 from typing import Literal
 
 from itsdangerous import BadSignature, TimestampSigner
@@ -13,13 +14,15 @@ from starlette.responses import Response
 from app.config import CONFIG_FILE, Settings
 from app.web.attempts import Attempts, OneTimeCode
 from app.web.configfile import update_config
-from app.web.hosts import Hosts, is_from_this_machine, is_local_name
+from app.web.hosts import Hosts, is_from_this_machine, is_local_name, peer_of
 from app.web.hosts import host_name as name_of
-from app.web.passwords import Password, hash_password
+from app.web.logins import LOGIN_SECONDS, Logins
+from app.web.passwords import Password, check_configured, hash_password
 from app.web.privatefile import random_key
 
 SESSION_COOKIE = "nanobot_session"
-_SESSION_SECONDS = 30 * 86_400
+_BROWSER_COOKIE = "nanobot_browser"  # opens nothing: it tells that this browser logged in once
+_BROWSER_SECONDS = 400 * 86_400
 
 Mode = Literal["password", "local", "setup"]
 
@@ -27,12 +30,14 @@ Mode = Literal["password", "local", "setup"]
 class Access:
     """`mode`: password (log in) | local (no password, bound to this machine) | setup (no password, bound wider)."""
 
-    def __init__(self, settings: Settings, key: bytes) -> None:
+    def __init__(self, settings: Settings, key: bytes, logins: Logins) -> None:
         self._settings = settings
         self._key = key
-        self._signer = TimestampSigner(key, salt="nanobot.session")
+        self._sessions = TimestampSigner(key, salt="nanobot.session")
+        self._browsers = TimestampSigner(key, salt="nanobot.browser")
         stored = settings.dashboard_password
         self._password = Password(stored.get_secret_value()) if stored else None
+        self.logins = logins
         self.hosts = Hosts(settings)
         self.attempts = Attempts()
         self.code = OneTimeCode() if self.mode == "setup" else None
@@ -40,8 +45,15 @@ class Access:
 
     @classmethod
     async def open(cls, settings: Settings) -> Access:
-        """Raises StorageError when the key that signs sessions can be neither read nor made."""
-        return cls(settings, await asyncio.to_thread(random_key, settings.data_dir / "secret.key"))
+        """Raises ConfigError for a password that could never open, StorageError when DATA_DIR cannot be used."""
+        return await asyncio.to_thread(cls._open, settings)
+
+    @classmethod
+    def _open(cls, settings: Settings) -> Access:
+        if stored := settings.dashboard_password:
+            check_configured(stored.get_secret_value(), loopback_only=Hosts(settings).loopback_only)
+        key = random_key(settings.data_dir / "secret.key")
+        return cls(settings, key, Logins.read(settings.data_dir / "logins.json"))
 
     @property
     def mode(self) -> Mode:
@@ -57,43 +69,70 @@ class Access:
 
     def knows(self, request: HTTPConnection) -> bool:
         """Whether a reachable request may see and do everything."""
-        if self._password is None:
-            return self.mode == "local"
-        try:
-            signed = self._signer.unsign(request.cookies.get(SESSION_COOKIE, ""), max_age=_SESSION_SECONDS)
-        except BadSignature:
-            return False
-        return hmac.compare_digest(signed, self._password.fingerprint(self._key).encode())
+        return self.mode == "local" or self.logins.knows(self.login_of(request))
+
+    def login_of(self, request: HTTPConnection) -> str:
+        """'' when the cookie was not given for the present password."""
+        signed = _unsigned(self._sessions, request.cookies.get(SESSION_COOKIE, ""), LOGIN_SECONDS)
+        fingerprint, _, login = signed.partition("-")
+        ours = self._password is not None and hmac.compare_digest(
+            fingerprint.encode(), self._password.fingerprint(self._key).encode()
+        )
+        return login if ours else ""
+
+    # ---------------------------------------------------------------- the password
+
+    def guesser(self, request: HTTPConnection) -> tuple[str, bool]:
+        """Whose budget a guess costs, and whether it is a stranger's."""
+        browser = _unsigned(self._browsers, request.cookies.get(_BROWSER_COOKIE, ""), _BROWSER_SECONDS)
+        return (f"browser {browser}", False) if browser else (peer_of(request), True)
 
     async def check_password(self, given: str) -> bool:
         return self._password is not None and await self._password.matches(given)
 
     async def choose_password(self, plain: str) -> bool:
-        """Stored as a hash and in force at once. False when somebody was faster. Raises StorageError."""
+        """The first one, at set-up. False when somebody was faster. Raises StorageError."""
         async with self._choosing:
             if self.mode != "setup":
                 return False
-            stored = await hash_password(plain)
-            path = self._settings.data_dir / CONFIG_FILE
-            await asyncio.to_thread(update_config, path, {"DASHBOARD_PASSWORD": stored})
-            self._password = Password(stored)
-            self.code = None
+            await self._store_password(plain)
             return True
 
-    def log_in(self, request: HTTPConnection, response: Response) -> None:
+    async def change_password(self, plain: str) -> None:
+        """Every login under the old one ends. Raises StorageError."""
+        async with self._choosing:
+            await self._store_password(plain)
+            await self.logins.end_all()
+
+    async def _store_password(self, plain: str) -> None:
+        """As a hash, and in force at once."""
+        stored = await hash_password(plain)
+        await asyncio.to_thread(update_config, self._settings.data_dir / CONFIG_FILE, {"DASHBOARD_PASSWORD": stored})
+        self._password = Password(stored)
+        self.code = None
+
+    # ---------------------------------------------------------------- logging in and out
+
+    async def log_in(self, request: HTTPConnection, response: Response) -> None:
         assert self._password is not None
-        signed = self._signer.sign(self._password.fingerprint(self._key)).decode()
-        self._set_cookie(request, response, signed, _SESSION_SECONDS)
+        value = f"{self._password.fingerprint(self._key)}-{await self.logins.begin()}"
+        self._set_cookie(request, response, SESSION_COOKIE, self._sessions.sign(value).decode(), LOGIN_SECONDS)
+        browser = self._browsers.sign(secrets.token_hex(16)).decode()
+        self._set_cookie(request, response, _BROWSER_COOKIE, browser, _BROWSER_SECONDS)
 
-    def log_out(self, request: HTTPConnection, response: Response) -> None:
-        self._set_cookie(request, response, "", 0)
+    async def log_out(self, request: HTTPConnection, response: Response) -> None:
+        """Raises StorageError when it would not survive a restart."""
+        await self.logins.end(self.login_of(request))
+        self._set_cookie(request, response, SESSION_COOKIE, "", 0)
 
-    def _set_cookie(self, request: HTTPConnection, response: Response, value: str, seconds: int) -> None:
-        response.set_cookie(
-            SESSION_COOKIE,
-            value,
-            max_age=seconds,
-            httponly=True,
-            samesite="strict",
-            secure=self.hosts.is_https(request),
-        )
+    def _set_cookie(self, request: HTTPConnection, response: Response, name: str, value: str, seconds: int) -> None:
+        secure = self.hosts.is_https(request)
+        response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="strict", secure=secure)
+
+
+def _unsigned(signer: TimestampSigner, value: str, seconds: int) -> str:
+    """'' for what we did not sign, or too long ago."""
+    try:
+        return signer.unsign(value, max_age=seconds).decode()
+    except BadSignature:
+        return ""

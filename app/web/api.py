@@ -8,11 +8,12 @@ import secrets
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, HTTPException
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from app.core import texts_web
 from app.core.context import check_session_id
 from app.core.events import CommandLine, UserLine
+from app.web.gate import MOST_TEXT
 from app.web.parts import PartsHere, WebParts
 
 USER = "web"
@@ -21,19 +22,30 @@ _COMMAND = re.compile(r"/(?P<name>\w+)(?:\s+(?P<argument>.*))?", re.DOTALL)
 
 router = APIRouter(prefix="/api/v1")
 
-IdempotencyKey = Annotated[str, Field(max_length=200)]
+
+def _whole(text: str) -> str:
+    """JSON can hold half of a surrogate pair; no file can."""
+    text.encode()  # UnicodeEncodeError is a ValueError
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
+IdempotencyKey = Annotated[Text, Field(max_length=200)]
 
 
 class ChatMessage(BaseModel):
     """`session_id`: an existing session of any channel, or a new web_… one; without it a new one begins."""
 
-    text: str
-    session_id: str | None = None
+    text: Text
+    session_id: Text | None = None
     idempotency_key: IdempotencyKey | None = None
 
 
 class Accepted(BaseModel):
-    """`id`: the line's seq in its session; GET /api/v1/events?session_id=…&cursor=<id> brings the answer."""
+    """`id`: the line's seq in its session; GET /api/v1/events?session_id=…&cursor=<id> brings the answer.
+
+    After /nuevo `session_id` is another one, and its `id` is 0.
+    """
 
     session_id: str
     id: int
@@ -54,11 +66,15 @@ async def chat(
     text = message.text.strip()
     if not text:
         raise HTTPException(422, texts_web.EMPTY_MESSAGE)
+    if len(text) > MOST_TEXT:
+        raise HTTPException(413, texts_web.too_long(MOST_TEXT))
     given = idempotency_key or message.idempotency_key
     key = f"web:{given}" if given else None
     session_id = await _usable(parts, message.session_id or _new_session(key))
     if command := _COMMAND.fullmatch(text):
         name, argument = command["name"].lower(), (command["argument"] or "").strip()
+        if name == "nuevo":  # a conversation of the web has no chat whose pointer could move
+            return Accepted(session_id=_new_session(key), id=0)
         seq = await parts.inbox.session_command(session_id, name, argument, USER, key=key)
     else:
         seq = await parts.inbox.session_message(session_id, text, USER, key=key)

@@ -24,11 +24,12 @@ def update_config(path: Path, changes: Mapping[str, str]) -> None:
     """An empty value removes its line. Blocks. Raises StorageError, and ConfigError for what no .env file can hold."""
     with _writing:
         values = {name: value for name, value in (read_config(path) | dict(changes)).items() if value}
-        lines = [f"{name}={_quoted(name, value)}\n" for name, value in values.items()]
+        lines = [f"{name}={quoted(name, value)}\n" for name, value in values.items()]
         replace_private(path, (_HEAD + "".join(lines)).encode())
 
 
-def _quoted(name: str, value: str) -> str:
+def quoted(name: str, value: str) -> str:
+    """As the file holds it. Raises ConfigError for what none can hold."""
     if not value.isprintable() or "${" in value:  # the reader would expand ${…}
         raise ConfigError(texts_web.unusable_value(name))
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")

@@ -6,8 +6,8 @@ misses nothing. `working`, `idle`, `delta`, `reset` and `status` are shown while
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
@@ -58,9 +58,8 @@ async def events(
 
 async def _events(request: Request, parts: WebParts, session_id: str, last: int) -> AsyncGenerator[bytes]:
     """Subscribed before it reads, so there is no gap; lines that were read are not repeated."""
-    live = web_state(request).live
-    subscription = parts.hub.subscribe(session_id)
-    try:
+    live, access = web_state(request).live, web_state(request).access
+    with _subscribed(request, parts, session_id) as subscription:
         yield format_sse_event(retry=_RETRY_MS)
         for line in await parts.store.read_lines(session_id, after=last):
             last = line.seq
@@ -73,6 +72,8 @@ async def _events(request: Request, parts: WebParts, session_id: str, last: int)
         for event in snapshot:
             yield _event(event)
         async for event in _arriving(subscription):
+            if not access.knows(request):  # logged out, expired, or another password
+                return
             if event is None:
                 yield _HEARTBEAT
             elif event.line is None:
@@ -80,6 +81,16 @@ async def _events(request: Request, parts: WebParts, session_id: str, last: int)
             elif event.line.seq > last:
                 last = event.line.seq
                 yield _line_event(event.line)
+
+
+@contextmanager
+def _subscribed(request: Request, parts: WebParts, session_id: str) -> Generator[Subscription]:
+    """Until the viewer leaves or its login ends."""
+    access = web_state(request).access
+    subscription = parts.hub.subscribe(session_id)
+    try:
+        with access.logins.viewing(access.login_of(request), subscription.end):
+            yield subscription
     finally:
         parts.hub.unsubscribe(subscription)
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core import texts_web
 from app.web.access import SESSION_COOKIE, Access
 from app.web.headers import HEADERS
-from app.web.hosts import SAFE_METHODS
+from app.web.hosts import SAFE_METHODS, is_proxied
 from app.web.parts import web_state
 from app.web.problems import problem
 
@@ -20,7 +20,8 @@ HEALTH = "/api/status"  # asked for by platforms under names of their own: it te
 LOGIN = "/login"
 SETUP = "/puesta-en-marcha"
 _OPEN_TO_ALL = (LOGIN, SETUP)
-MOST_BODY_BYTES = 64 * 1024
+MOST_TEXT = 30_000  # characters of one message
+MOST_BODY_BYTES = MOST_TEXT * 6 + 4_096  # JSON may write each UTF-16 unit as \\uXXXX
 
 
 class Gate:
@@ -51,26 +52,38 @@ class Gate:
 
 
 def _refusal(access: Access, request: HTTPConnection) -> Response | None:
-    path = request.url.path
+    """Decided by the path that the routes see: `request.url` is put together with the Host that the asker wrote."""
+    path = request.scope["path"]
     if path == HEALTH:
         return None
     if not access.is_reachable(request):
-        return problem(request, 403, texts_web.ONLY_LOCAL if access.mode == "local" else texts_web.UNKNOWN_HOST)
+        return problem(request, 403, _why_unreachable(access, request))
     if _must_be_ours(request) and not _is_ours(access, request):
         return problem(request, 403, texts_web.FOREIGN_PAGE)
     if int(request.headers.get("content-length", 0)) > MOST_BODY_BYTES:
-        return problem(request, 413, texts_web.TOO_LONG)
+        return problem(request, 413, texts_web.too_long(MOST_TEXT))
     if request.state.trusted or path in _OPEN_TO_ALL or _is_static(request):
         return None
     if path.startswith("/api/"):
         return problem(request, 401, texts_web.LOG_IN_FIRST)
     if access.mode == "setup":
         return RedirectResponse(SETUP, 303)
-    return RedirectResponse(f"{LOGIN}?a={quote(path)}" if path != "/" else LOGIN, 303)
+    return RedirectResponse(f"{LOGIN}?a={quote(_wanted(request))}", 303)
+
+
+def _wanted(request: HTTPConnection) -> str:
+    query = request.scope["query_string"].decode("latin-1")
+    return f"{request.scope['path']}?{query}" if query else request.scope["path"]
+
+
+def _why_unreachable(access: Access, request: HTTPConnection) -> str:
+    if access.mode != "local":
+        return texts_web.UNKNOWN_HOST
+    return texts_web.BEHIND_A_PROXY if is_proxied(request) else texts_web.ONLY_LOCAL
 
 
 def _must_be_ours(request: HTTPConnection) -> bool:
-    return request.scope["method"] not in SAFE_METHODS or request.url.path.startswith("/api/")
+    return request.scope["method"] not in SAFE_METHODS or request.scope["path"].startswith("/api/")
 
 
 def _is_ours(access: Access, request: HTTPConnection) -> bool:
@@ -83,4 +96,4 @@ def _is_ours(access: Access, request: HTTPConnection) -> bool:
 
 def _is_static(request: HTTPConnection) -> bool:
     """Browsers ask each time and are mostly told 304: an update is never mixed with old files."""
-    return request.url.path.startswith("/static/")
+    return request.scope["path"].startswith("/static/")

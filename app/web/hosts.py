@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from ipaddress import IPv4Address, IPv6Address, ip_address
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
@@ -11,7 +12,13 @@ from starlette.requests import HTTPConnection
 from app.config import Settings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_HOST = re.compile(r"[\w.:\[\]-]+", re.ASCII)
+# What proxies and tunnels add (beginnings of header names). No browser sends any of these by itself.
+_PROXY_HEADERS = (
+    "forwarded", "via", "x-forwarded", "x-original-", "x-real-", "x-client-ip", "x-cluster-", "x-remote-", "x-proxy",
+    "x-envoy-", "x-arr-", "x-amz", "x-azure-", "x-vercel-", "x-appengine-", "x-cloud-trace", "proxy-",
+    "cf-", "cdn-", "fly-", "fastly-", "true-client-", "client-ip", "tailscale-", "ngrok-", "akamai-", "rndr-",
+)  # fmt: skip
 
 
 class Hosts:
@@ -45,22 +52,32 @@ class Hosts:
     def is_https(self, request: HTTPConnection) -> bool:
         """Behind a proxy that ends TLS the connection itself is plain: then the public address tells."""
         host = request.headers.get("host", "").lower()
-        return request.url.scheme == "https" or f"https://{host}" in self._public
+        return request.scope["scheme"] == "https" or f"https://{host}" in self._public
 
 
 def host_name(request: HTTPConnection) -> str:
     """The Host header without port and brackets, in lower case; '' when it makes no sense."""
+    host = request.headers.get("host", "")
     try:
-        return (urlsplit(f"//{request.headers.get('host', '')}").hostname or "").rstrip(".")
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".") if _HOST.fullmatch(host) else ""
     except ValueError:
         return ""
 
 
 def is_from_this_machine(request: HTTPConnection) -> bool:
-    """The peer is this machine and speaks for nobody else."""
+    """The peer is this machine and speaks for nobody else. nginx, unless told otherwise, asks in HTTP/1.0."""
     peer = as_address(request.client.host) if request.client else None
-    forwarded = any(name in request.headers for name in _FORWARDED)
-    return peer is not None and peer.is_loopback and not forwarded
+    return peer is not None and peer.is_loopback and not is_proxied(request)
+
+
+def is_proxied(request: HTTPConnection) -> bool:
+    return request.scope["http_version"] == "1.0" or any(name.startswith(_PROXY_HEADERS) for name in request.headers)
+
+
+def peer_of(request: HTTPConnection) -> str:
+    """Who asks, as far as guesses are counted: one IPv6 customer has a whole /64."""
+    peer = as_address(request.client.host) if request.client else None
+    return str(ip_network(f"{peer}/64", strict=False) if isinstance(peer, IPv6Address) else peer)
 
 
 def is_local_name(name: str) -> bool:

@@ -13,11 +13,11 @@ from app.core import texts_web
 from app.web.csrf import CheckedForm
 from app.web.gate import LOGIN, SETUP
 from app.web.parts import AccessHere
-from app.web.passwords import LONGEST, SHORTEST
+from app.web.passwords import LONGEST, SHORTEST, unfit
 from app.web.rendering import page
 
 FAILURE_SECONDS = 0.5
-_OWN_PAGE = re.compile(r"/[\w-][\w/-]*", re.ASCII)
+_OWN_PAGE = re.compile(r"/(?:[\w-][\w/-]*)?(?:\?sesion=[\w-]+)?", re.ASCII)
 
 router = APIRouter(include_in_schema=False)
 
@@ -36,20 +36,22 @@ async def login_form(request: Request, access: AccessHere, a: str = "") -> Respo
 async def login(
     request: Request, access: AccessHere, password: Annotated[str, Form()] = "", a: Annotated[str, Form()] = ""
 ) -> Response:
-    if wait := access.attempts.wait():
-        return _too_many(page(request, "login.html", 429, after=a, error=texts_web.too_many_attempts(wait)), wait)
+    guesser, stranger = access.guesser(request)
+    if wait := access.attempts.wait(guesser, stranger=stranger):
+        return too_many(page(request, "login.html", 429, after=a, error=texts_web.too_many_attempts(wait)), wait)
     if not await access.check_password(password):
         await asyncio.sleep(FAILURE_SECONDS)
         return page(request, "login.html", 403, after=a, error=texts_web.WRONG_PASSWORD)
+    access.attempts.forgive(guesser)
     response = RedirectResponse(_after(a), 303)
-    access.log_in(request, response)
+    await access.log_in(request, response)
     return response
 
 
 @router.post("/logout", dependencies=[CheckedForm])
 async def logout(request: Request, access: AccessHere) -> Response:
     response = RedirectResponse(LOGIN, 303)
-    access.log_out(request, response)
+    await access.log_out(request, response)
     return response
 
 
@@ -57,7 +59,7 @@ async def logout(request: Request, access: AccessHere) -> Response:
 async def setup_form(request: Request, access: AccessHere) -> Response:
     if access.mode != "setup":
         return RedirectResponse("/", 303)
-    return page(request, "setup.html", error="", shortest=SHORTEST)
+    return page(request, "setup.html", error="", shortest=SHORTEST, longest=LONGEST)
 
 
 @router.post(SETUP, dependencies=[CheckedForm])
@@ -68,25 +70,25 @@ async def setup(
     password: Annotated[str, Form()] = "",
     again: Annotated[str, Form()] = "",
 ) -> Response:
-    """The code is looked at last: a password that will not do costs no try."""
+    """The code is looked at last: a password that will not do costs no try. The right code always opens."""
 
     def refuse(status: int, error: str) -> Response:
-        return page(request, "setup.html", status, error=error, shortest=SHORTEST)
+        return page(request, "setup.html", status, error=error, shortest=SHORTEST, longest=LONGEST)
 
     if access.code is None:
         return RedirectResponse(LOGIN, 303)
-    if not SHORTEST <= len(password) <= LONGEST:
-        return refuse(422, texts_web.password_length(SHORTEST, LONGEST))
-    if password != again:
-        return refuse(422, texts_web.PASSWORDS_DIFFER)
-    if wait := access.attempts.wait():
-        return _too_many(refuse(429, texts_web.too_many_attempts(wait)), wait)
-    if not access.code.check(code):
+    if problem := unfit(password, again):
+        return refuse(422, problem)
+    if not access.code.matches(code):
+        guesser, _ = access.guesser(request)
+        if wait := access.attempts.wait(guesser, stranger=False):
+            return too_many(refuse(429, texts_web.too_many_attempts(wait)), wait)
+        access.code.missed(guesser)
         await asyncio.sleep(FAILURE_SECONDS)
         return refuse(403, texts_web.WRONG_CODE)
     response = RedirectResponse("/", 303)
     if await access.choose_password(password):
-        access.log_in(request, response)
+        await access.log_in(request, response)
     return response
 
 
@@ -95,6 +97,6 @@ def _after(wanted: str) -> str:
     return wanted if _OWN_PAGE.fullmatch(wanted) else "/"
 
 
-def _too_many(response: Response, wait: float) -> Response:
+def too_many(response: Response, wait: float) -> Response:
     response.headers["Retry-After"] = str(int(wait) + 1)
     return response

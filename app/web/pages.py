@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from app.core import texts_web
 from app.core.context import check_session_id
+from app.web.gate import MOST_TEXT
 from app.web.parts import PartsHere, WebParts
 from app.web.rendering import page
 
@@ -27,6 +28,7 @@ async def chat(request: Request, parts: PartsHere, sesion: str = "") -> Response
         session_id=check_session_id(sesion or f"web_{secrets.token_hex(6)}"),
         browser_texts=texts_web.BROWSER,
         report=report,
+        most_text=MOST_TEXT,
     )
 
 

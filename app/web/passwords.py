@@ -7,10 +7,17 @@ import hashlib
 import hmac
 from functools import cached_property
 
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+from loguru import logger
 from pwdlib import PasswordHash
 
-SHORTEST = 10
-LONGEST = 200
+from app.core import texts_web
+from app.core.errors import ConfigError
+
+SHORTEST = 12  # of one that is chosen in the dashboard
+LONGEST = 1_000
+_HASH = "$argon2"
 _hasher = PasswordHash.recommended()
 
 
@@ -33,8 +40,35 @@ class Password:
 
     @cached_property
     def _hash(self) -> str:
-        return self._stored if self._stored.startswith("$argon2") else _hasher.hash(self._stored)
+        return self._stored if self._stored.startswith(_HASH) else _hasher.hash(self._stored)
 
 
 async def hash_password(plain: str) -> str:
     return await asyncio.to_thread(_hasher.hash, plain)
+
+
+def unfit(password: str, again: str) -> str:
+    """Why a chosen password will not do, in Spanish; '' when it will."""
+    if not SHORTEST <= len(password) <= LONGEST:
+        return texts_web.password_length(SHORTEST, LONGEST)
+    return "" if password == again else texts_web.PASSWORDS_DIFFER
+
+
+def check_configured(stored: str, *, loopback_only: bool) -> None:
+    """Blocks. Raises ConfigError, with one Spanish line, for a DASHBOARD_PASSWORD that nothing typed could match."""
+    if stored.startswith(_HASH):
+        _check_hash(stored)
+    elif len(stored) > LONGEST:
+        raise ConfigError(texts_web.configured_password_too_long(LONGEST))
+    elif len(stored) < SHORTEST and not loopback_only:
+        logger.warning("DASHBOARD_PASSWORD has fewer than {} characters on a server open to the network", SHORTEST)
+
+
+def _check_hash(stored: str) -> None:
+    """By argon2 itself, which tells a wrong password from a wrong hash; pwdlib does not."""
+    try:
+        PasswordHasher().verify(stored, "")
+    except VerifyMismatchError:
+        return
+    except (InvalidHashError, VerificationError, UnicodeEncodeError) as error:
+        raise ConfigError(texts_web.MALFORMED_HASH) from error

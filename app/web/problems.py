@@ -11,13 +11,13 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 
 from app.core import texts_web
-from app.core.errors import SessionError, StorageError
+from app.core.errors import ConfigError, SessionError, StorageError
 from app.web.headers import HEADERS
 from app.web.rendering import page
 
 
 def problem(request: HTTPConnection, status: int, text: str) -> Response:
-    if request.url.path.startswith("/api/"):
+    if request.scope["path"].startswith("/api/"):
         return JSONResponse({"error": text}, status)
     return page(request, "problem.html", status=status, text=text)
 
@@ -27,6 +27,7 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(StorageError, _storage)
     app.add_exception_handler(SessionError, _session)
+    app.add_exception_handler(ConfigError, _setting)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -49,6 +50,10 @@ async def _storage(request: Request, error: Exception) -> Response:
 
 async def _session(request: Request, error: Exception) -> Response:
     return problem(request, 404, str(error))
+
+
+async def _setting(request: Request, error: Exception) -> Response:
+    return problem(request, 422, str(error))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

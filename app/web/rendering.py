@@ -31,7 +31,12 @@ def page(request: HTTPConnection, template: str, status: int = 200, **values: ob
         environment()
         .get_template(template)
         .render(
-            values, path=request.url.path, mode=access.mode, trusted=request.state.trusted, csrf=token, texts=texts_web
+            values,
+            path=request.scope["path"],
+            mode=access.mode,
+            trusted=request.state.trusted,
+            csrf=token,
+            texts=texts_web,
         )
     )
     response = HTMLResponse(text, status)

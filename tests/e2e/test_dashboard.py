@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,15 +14,16 @@ from loguru import logger
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
 from app.core.contracts import CallOptions, LiveEvent, ModelRequest
-from app.core.events import UserLine
+from app.core.events import AssistantLine, UserLine
 from app.core.messages import Reply, Usage
 from tests.fakes.brain import ScriptedBrain, calls, text
-from tests.support import make_settings
+from tests.support import kinds, make_settings
 from tests.web import Site, listening, running_site
 
 pytestmark = pytest.mark.needs("chromium")
 
 ROOM = "web_0123456789ab"
+PASSWORD = "una contraseña larga"
 NASTY = '<img src=x onerror="window.hurt = 1"><script>window.hurt = 1</script>'
 WIDE = "palabra_larguísima_" * 30
 
@@ -40,19 +41,26 @@ async def browser() -> AsyncIterator[Browser]:
 async def open_page(
     browser: Browser, site: Site, path: str = f"/?sesion={ROOM}", width: int = 1200
 ) -> AsyncGenerator[Page]:
-    """Any error of the page's own code, and anything its policy had to stop, fails the test."""
-    async with listening(site.app, site.house.hub) as base:
-        context = await browser.new_context(viewport={"width": width, "height": 740}, locale="es-ES", base_url=base)
-        page = await context.new_page()
-        page.set_default_timeout(5_000)
-        problems: list[str] = []
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda said: problems.append(said.text) if "Content Security Policy" in said.text else None)
-        await page.goto(path)
+    async with listening(site.app, site.house.hub) as base, page_at(browser, base, path, width) as page:
         yield page
-        assert problems == []
-        assert await page.evaluate("window.hurt") is None
-        await context.close()
+
+
+@asynccontextmanager
+async def page_at(
+    browser: Browser, base: str, path: str = f"/?sesion={ROOM}", width: int = 1200
+) -> AsyncGenerator[Page]:
+    """Any error of the page's own code, and anything its policy had to stop, fails the test."""
+    context = await browser.new_context(viewport={"width": width, "height": 740}, locale="es-ES", base_url=base)
+    page = await context.new_page()
+    page.set_default_timeout(5_000)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda said: problems.append(said.text) if "Content Security Policy" in said.text else None)
+    await page.goto(path)
+    yield page
+    assert problems == []
+    assert await page.evaluate("window.hurt") is None
+    await context.close()
 
 
 async def say(page: Page, words: str) -> None:
@@ -100,7 +108,7 @@ async def test_the_answer_is_seen_while_it_streams(browser: Browser, tmp_path: P
 async def test_tools_and_questions_are_seen_as_they_happen(browser: Browser, tmp_path: Path) -> None:
     brain = ScriptedBrain(
         calls(("list_dir", {"path": "."}), words="Miro la carpeta."),
-        calls(("execute_shell", {"command": f"echo '{NASTY}'"})),
+        calls(("execute_shell", {"command": f"echo '{NASTY}' | tee fuera"})),
         text("Hecho."),
     )
     async with running_site(make_settings(tmp_path), brain) as site, open_page(browser, site) as page:
@@ -116,6 +124,83 @@ async def test_tools_and_questions_are_seen_as_they_happen(browser: Browser, tmp
         await ran.locator("summary").click()
         await expect(ran.locator("pre").last).to_contain_text(NASTY)
         assert await page.locator(".talk img, .talk script").count() == 0
+
+
+async def test_while_a_question_is_open_the_chat_waits_for_you(browser: Browser, tmp_path: Path) -> None:
+    script = "\n".join(f"echo {number:03}" for number in range(60)) + "\necho " + "largo" * 60 + "; rm -rf el_final"
+    brain = ScriptedBrain(calls(("execute_shell", {"command": script})), text("De acuerdo."))
+    async with running_site(make_settings(tmp_path), brain) as site, open_page(browser, site, width=360) as page:
+        await say(page, "hazlo")
+        state, question = page.get_by_role("status"), page.get_by_role("article", name="Nanobot pide permiso")
+        await expect(state).to_have_text("Espera tu permiso")
+        await page.reload()
+        await expect(state).to_have_text("Espera tu permiso")
+        await expect(question.locator("pre").first).to_contain_text("el_final")
+        hidden = "(node) => node.scrollHeight > node.clientHeight + 1 || node.scrollWidth > node.clientWidth + 1"
+        assert not await question.locator("pre").evaluate_all(f"nodes => nodes.some({hidden})")
+        await page.get_by_role("button", name="Rechazar").press("Enter")
+        await expect(question.get_by_text("Rechazado")).to_be_focused()
+        await expect(page.locator(".answer").last).to_have_text("De acuerdo.")
+        await expect(state).to_have_text("")
+
+
+def much(unit: str, size: int = 30_000) -> str:
+    return unit * (size // len(unit))
+
+
+HOSTILE = {
+    "heading": "# a" + much(" ") + "x",
+    "hashes": "# " + much("#") + "x",
+    "rule": "- - " + much(" ") + "x",
+    "fence": "```" + much(" ") + "`",
+    "tildes": "~~~" + much("~") + "`",
+    "fences": much("```\n"),
+    "table": "|a|\n" + much("|-") + "x",
+    "spaces under a table's head": "|a|\n" + much(" ") + "x",
+    "item": "- " + much(" ", 15_000) + much("x", 15_000) + "\u2028",
+    "items": much("- a\n"),
+    "deep items": "\n".join(" " * depth * 2 + "- a" for depth in range(170)),
+    "quotes": much("> "),
+    "bold that never ends": much("**a "),
+    "bold that code swallows": much("`**a` ", 300_000) + "x**",
+    "bold without spaces": much("**a"),
+    "bold, old style": much("__a "),
+    "struck": much("~~a "),
+    "deep emphasis": much("**a ~~b __c ", 15_000) + much("c__ b~~ a**", 15_000),
+    "stars": much("*a"),
+    "ticks": "`" + much("a`` "),
+    "runs of ticks": "a".join("`" * length for length in range(1, 245)),
+    "brackets": much("["),
+    "links": much("[a](http://x"),
+    "parentheses": "[a](http://" + much("(a)"),
+    "dots": "https://" + much("."),
+    "escapes": much("\\*"),
+}
+
+
+async def test_no_text_hangs_the_page(browser: Browser, tmp_path: Path) -> None:
+    """The heading took a minute, others seconds: time must grow with the length, not with its square."""
+    measure = """async (texts) => {
+        const { markdown } = await import("/static/markdown.js");
+        const seconds = {};
+        for (const [name, text] of Object.entries(texts)) {
+            const began = performance.now();
+            markdown(text);
+            seconds[name] = (performance.now() - began) / 1000;
+        }
+        return seconds;
+    }"""
+    async with running_site(make_settings(tmp_path)) as site, open_page(browser, site) as page:
+        seconds = await page.evaluate(measure, HOSTILE)
+    assert {name: took for name, took in seconds.items() if took > 1} == {}
+
+
+async def test_a_long_hostile_transcript_opens(browser: Browser, tmp_path: Path) -> None:
+    async with running_site(make_settings(tmp_path)) as site:
+        answer = AssistantLine(content="**a " * 7_500 + "\n\n# a" + " " * 30_000 + "x\n\nfin")
+        await site.house.store.append(ROOM, UserLine(content="hola"), answer)
+        async with open_page(browser, site, f"/sesiones/{ROOM}") as page:
+            await expect(page.locator(".answer p").last).to_have_text("fin")
 
 
 async def test_what_a_model_writes_is_formatted_and_inert(browser: Browser, tmp_path: Path) -> None:
@@ -189,6 +274,81 @@ async def test_a_broken_connection_loses_and_doubles_nothing(browser: Browser, t
         await expect(page.locator(".mine")).to_have_count(2)
         await site.house.store.append(ROOM, UserLine(content="después"))
         await expect(page.locator(".mine p")).to_have_text(["antes", "durante", "después"])
+
+
+async def test_a_page_left_open_goes_on_after_a_restart(browser: Browser, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, dashboard_password=PASSWORD)
+    async with AsyncExitStack() as stack:
+        async with (
+            running_site(settings, ScriptedBrain(text("primera"))) as site,
+            listening(site.app, site.house.hub) as base,
+        ):
+            page = await stack.enter_async_context(page_at(browser, base))
+            await page.get_by_label("Contraseña").fill(PASSWORD)
+            await page.get_by_role("button", name="Entrar").click()
+            await say(page, "uno")
+            await expect(page.locator(".answer:not(.streaming)")).to_have_text("primera")
+        await expect(page.get_by_role("status")).to_contain_text("Sin conexión")
+        port = int(base.rpartition(":")[2])
+        async with running_site(settings, ScriptedBrain(text("segunda"))) as site:
+            await site.house.store.append(ROOM, UserLine(content="entretanto"))
+            async with listening(site.app, site.house.hub, port):
+                await expect(page.locator(".mine p")).to_have_text(["uno", "entretanto"], timeout=20_000)
+                await say(page, "dos")
+                await expect(page.locator(".answer").last).to_have_text("segunda")
+                await expect(page.locator(".mine")).to_have_count(3)
+
+
+async def test_two_browsers_show_the_same_conversation(browser: Browser, tmp_path: Path) -> None:
+    brain = ScriptedBrain(calls(("execute_shell", {"command": "echo hola > a"})), text("Hecho."))
+    async with (
+        running_site(make_settings(tmp_path), brain) as site,
+        listening(site.app, site.house.hub) as base,
+        page_at(browser, base) as one,
+        page_at(browser, base) as two,
+    ):
+        await say(one, "hazlo")
+        await expect(two.locator(".mine p")).to_have_text("hazlo")
+        await two.get_by_role("button", name="Permitir").click()
+        for page in (one, two):
+            await expect(page.locator(".verdict")).to_have_text("Permitido")
+            await expect(page.locator(".answer").last).to_have_text("Hecho.")
+            await expect(page.locator(".mine")).to_have_count(1)
+
+
+async def test_nuevo_in_a_telegram_conversation_opens_another_here(browser: Browser, tmp_path: Path) -> None:
+    async with running_site(make_settings(tmp_path), ScriptedBrain(text("uno"), text("dos"))) as site:
+        await site.house.inbox.message("telegram_42", "desde Telegram", "42", key="tg:1")
+        await site.house.runner.lanes.idle()
+        async with open_page(browser, site, "/?sesion=telegram_42") as page:
+            await expect(page.locator(".answer")).to_have_text("uno")
+            await say(page, "/nuevo")
+            await expect(page).to_have_url(re.compile(r"sesion=web_"))
+            await expect(page.locator(".talk > *")).to_have_count(0)
+            await expect(page.get_by_label("Mensaje")).to_have_value("")
+            await say(page, "hola")
+            await expect(page.locator(".answer").last).to_have_text("dos")
+
+
+async def test_a_lost_answer_and_a_reload_do_not_double_the_message(browser: Browser, tmp_path: Path) -> None:
+    async def arrives_but_says_nothing(route: Route) -> None:
+        await route.fetch()
+        await route.abort()
+
+    async with (
+        running_site(make_settings(tmp_path), ScriptedBrain(text("ya"))) as site,
+        open_page(browser, site) as page,
+    ):
+        await page.route("**/api/v1/chat", arrives_but_says_nothing)
+        await say(page, "una vez")
+        await expect(page.get_by_role("alert")).to_contain_text("No se ha podido enviar")
+        await page.unroute("**/api/v1/chat")
+        await page.reload()
+        await page.get_by_label("Mensaje").press("Enter")
+        await expect(page.get_by_label("Mensaje")).to_have_value("")
+        await expect(page.locator(".answer").last).to_have_text("ya")
+        await expect(page.locator(".mine")).to_have_count(1)
+        assert (await kinds(site.house.store, ROOM)).count("user") == 1
 
 
 async def test_a_message_that_cannot_be_sent_is_not_lost(browser: Browser, tmp_path: Path) -> None:
@@ -279,6 +439,10 @@ async def test_without_a_model_the_chat_says_what_to_do(browser: Browser, tmp_pa
         await expect(page.get_by_role("heading", name="Falta un modelo")).to_be_visible()
         await expect(page.get_by_role("link", name="https://console.groq.com/keys")).to_be_visible()
         await page.get_by_role("link", name="Poner una clave").click()
+        await page.get_by_label("Zona horaria").fill("Marte")
+        await page.get_by_role("button", name="Guardar").click()
+        await expect(page.get_by_role("alert")).to_contain_text("TIMEZONE")
+        await page.get_by_label("Zona horaria").fill("Europe/Madrid")
         await page.get_by_label("Clave de Groq").fill("gsk_1234567890")
         await page.get_by_role("button", name="Guardar").click()
         await expect(page.get_by_role("status")).to_contain_text("al reiniciar")
@@ -302,6 +466,29 @@ async def test_setting_up_logging_out_and_in_again(browser: Browser, tmp_path: P
         await page.get_by_role("button", name="Entrar").click()
         await expect(page.get_by_label("Mensaje")).to_be_visible()
     logger.remove(sink)
+
+
+async def test_logging_out_elsewhere_closes_this_page_and_coming_back_finds_the_text(
+    browser: Browser, tmp_path: Path
+) -> None:
+    settings = make_settings(tmp_path, dashboard_password=PASSWORD)
+    async with running_site(settings) as site, open_page(browser, site, width=360) as page:
+        await page.get_by_label("Contraseña").fill(PASSWORD)
+        await page.get_by_role("button", name="Entrar").click()
+        await expect(page).to_have_url(re.compile(f"sesion={ROOM}"))
+        await page.get_by_label("Mensaje").press_sequentially("a medias")
+        for path in ("/estado", "/configuracion", "/"):
+            other = await page.context.new_page()
+            await other.goto(path)
+            assert await other.evaluate("document.documentElement.scrollWidth") <= 360
+            heights = await other.locator(".top nav > *").evaluate_all("nodes => nodes.map((n) => n.offsetHeight)")
+            assert max(heights) < 45, "the words of the menu stay whole"
+        await other.get_by_role("button", name="Salir").click()
+        await expect(page.get_by_role("alert")).to_contain_text("Tu sesión ha caducado")
+        await page.get_by_role("link", name="Entrar").click()
+        await page.get_by_label("Contraseña").fill(PASSWORD)
+        await page.get_by_role("button", name="Entrar").click()
+        await expect(page.get_by_label("Mensaje")).to_have_value("a medias")
 
 
 @pytest.mark.parametrize("path", [f"/?sesion={ROOM}", f"/sesiones/{ROOM}", "/sesiones", "/estado", "/configuracion"])

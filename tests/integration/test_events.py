@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -17,12 +18,13 @@ import pytest
 from app.core.contracts import CallOptions, LiveEvent, ModelRequest
 from app.core.events import UserLine
 from app.core.messages import Reply
-from app.web import events_api
+from app.web import events_api, logins
 from tests.fakes.brain import ScriptedBrain, text
 from tests.support import make_settings, until
-from tests.web import Event, Site, collect, event_stream, lines, listening, running_site
+from tests.web import Event, Site, collect, event_stream, lines, listening, read_events, running_site
 
 ROOM = "web_0123456789ab"
+PASSWORD = "una contraseña larga"
 
 
 @pytest.fixture
@@ -153,6 +155,57 @@ async def test_closing_the_hub_ends_every_stream(site: Site, base: str) -> None:
         await collect(events, "status")
         site.house.hub.close()
         assert [event async for event in events] == []
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[Site]:
+    async with running_site(make_settings(tmp_path, dashboard_password=PASSWORD)) as running:
+        yield running
+
+
+@asynccontextmanager
+async def logged_in(base: str) -> AsyncGenerator[httpx.AsyncClient]:
+    headers = {"origin": base, "sec-fetch-site": "same-origin"}
+    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=10) as browser:
+        await browser.post("/login", data={"csrf": await token(browser, "/login"), "password": PASSWORD})
+        yield browser
+
+
+async def token(browser: httpx.AsyncClient, page: str) -> str:
+    return (await browser.get(page)).text.split('name="csrf" value="')[1].partition('"')[0]
+
+
+async def test_logging_out_ends_the_streams_of_that_login_at_once_and_no_others(guarded: Site) -> None:
+    async with (
+        listening(guarded.app, guarded.house.hub) as base,
+        logged_in(base) as leaver,
+        logged_in(base) as stayer,
+        leaver.stream("GET", "/api/v1/events", params={"session_id": ROOM}) as left,
+        stayer.stream("GET", "/api/v1/events", params={"session_id": ROOM}) as kept,
+    ):
+        ending, going_on = read_events(left), read_events(kept)
+        await collect(ending, "status")
+        await collect(going_on, "status")
+        await leaver.post("/logout", data={"csrf": await token(leaver, "/")})
+        async with asyncio.timeout(5):
+            assert [event async for event in ending] == []
+        await write(guarded, 1)
+        assert await seqs(going_on, 1) == [1]
+
+
+async def test_a_stream_ends_when_its_login_has_expired(guarded: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events_api, "HEARTBEAT_SECONDS", 0.02)
+    async with (
+        listening(guarded.app, guarded.house.hub) as base,
+        logged_in(base) as browser,
+        browser.stream("GET", "/api/v1/events", params={"session_id": ROOM}) as response,
+    ):
+        events = read_events(response)
+        await collect(events, "status")
+        monkeypatch.setattr(logins, "LOGIN_SECONDS", 0)
+        async with asyncio.timeout(5):
+            rest = [event async for event in events]
+    assert [event for event in rest if event != ": heartbeat"] == []
 
 
 async def test_a_malformed_session_is_refused(base: str) -> None:

@@ -8,41 +8,54 @@ const texts = readTexts();
 const sessionId = byId("contenido").dataset.session;
 const [scroller, form, box, send, stop, state, trouble, welcome] =
   ["scroller", "composer", "text", "send", "stop", "state", "trouble", "welcome"].map(byId);
-const draft = { name: `draft:${sessionId}`, key: null };
+const draft = `draft:${sessionId}`;
+const draftKey = `${draft}:key`;
 const talk = new Talk(byId("talk"), texts, {
   decide: (seq, decision) => act(`/api/v1/approvals/${sessionId}/${seq}`, { decision }),
   retry: () => act(`/api/v1/sessions/${sessionId}/retry`, {}),
 });
 let working = false;
+let status = ""; // what the program says meanwhile: a pause, a retry
+let online = true;
 
 // ---------------------------------------------------------------- in
 
 const feed = new Feed(sessionId, {
-  line: (line) => talk.add(line),
+  line: (line) => {
+    talk.add(line);
+    showState();
+  },
   delta: (text) => talk.delta(text),
   reset: () => talk.reset(),
   working: () => setWorking(true),
   idle: () => setWorking(false),
-  status: (text) => say(text),
+  status: (text) => {
+    status = text;
+    showState();
+  },
   online: (yes) => {
-    state.classList.toggle("offline", !yes);
-    say(yes ? "" : texts.offline);
+    online = yes;
+    showState();
     if (yes) welcome.hidden = true;
   },
-  out: () => complain(texts.sessionOver, make("a", { href: `/login?a=${location.pathname}` }, texts.logIn)),
+  out: () => complain(texts.sessionOver, logIn()),
 });
 
 function setWorking(yes) {
   working = yes;
+  status = "";
+  if (!yes && document.activeElement === stop) box.focus(); // a focus that vanishes sends the keyboard to the top
   stop.hidden = !yes;
   if (!yes) talk.reset();
-  say("");
+  showState();
   welcome.hidden = yes || !talk.isEmpty;
 }
 
-function say(text) {
-  state.textContent = text || (working ? texts.working : "");
-  state.classList.toggle("busy", working);
+function showState() {
+  const doing = talk.isAsking ? texts.asking : status || texts.working;
+  const text = !online ? texts.offline : working ? doing : status;
+  if (state.textContent !== text) state.textContent = text; // a screen reader reads it again when it is written again
+  state.classList.toggle("offline", !online);
 }
 
 // The newest text stays in view, unless the reader has scrolled up.
@@ -65,10 +78,12 @@ async function post(address, body, headers = {}) {
     body: JSON.stringify(body),
   });
   const answer = await response.json().catch(() => ({}));
-  if (response.status === 401) throw new Refusal(texts.sessionOver, make("a", { href: "/login" }, texts.logIn));
+  if (response.status === 401) throw new Refusal(texts.sessionOver, logIn());
   if (!response.ok) throw new Refusal(answer.error ?? texts.notSent);
   return answer;
 }
+
+const logIn = () => make("a", { href: `/login?a=${encodeURIComponent(`/?sesion=${sessionId}`)}` }, texts.logIn);
 
 class Refusal extends Error {
   constructor(message, extra = "") {
@@ -95,21 +110,19 @@ function complain(text, extra = "") {
 async function submit() {
   const text = box.value.trim();
   if (!text || send.disabled) return;
-  if (text === "/nuevo") {
-    keepDraft("");
-    location.assign("/");
-    return;
-  }
   send.disabled = true;
-  draft.key ??= randomKey(); // the same text sent again after a lost answer is the same message
+  const key = sessionStorage.getItem(draftKey) ?? randomKey(); // the same text sent again after a lost answer
+  sessionStorage.setItem(draftKey, key); // is the same message
   following = true;
   try {
     complain("");
-    const { id } = await post("/api/v1/chat", { text, session_id: sessionId }, { "Idempotency-Key": draft.key });
+    const body = { text, session_id: sessionId };
+    const { id, session_id: place } = await post("/api/v1/chat", body, { "Idempotency-Key": key });
     if (!text.startsWith("/")) talk.add({ type: "user", seq: id, ts: Date.now() / 1000, content: text });
-    history.replaceState(null, "", `/?sesion=${sessionId}`);
     box.value = "";
     keepDraft("");
+    if (place !== sessionId) return location.assign(`/?sesion=${place}`); // /nuevo
+    history.replaceState(null, "", `/?sesion=${sessionId}`);
   } catch (error) {
     complain(error instanceof Refusal ? error.message : texts.notSent, error.extra);
   } finally {
@@ -121,9 +134,9 @@ async function submit() {
 const randomKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
 
 function keepDraft(text) {
-  draft.key = null;
-  if (text) sessionStorage.setItem(draft.name, text);
-  else sessionStorage.removeItem(draft.name);
+  sessionStorage.removeItem(draftKey);
+  if (text) sessionStorage.setItem(draft, text);
+  else sessionStorage.removeItem(draft);
 }
 
 function fit() {
@@ -147,7 +160,9 @@ box.addEventListener("input", () => {
 });
 stop.addEventListener("click", () => act(`/api/v1/sessions/${sessionId}/stop`, {}));
 
-box.value ||= sessionStorage.getItem(draft.name) ?? ""; // what was typed while this script was on its way stays
+const kept = sessionStorage.getItem(draft) ?? "";
+if (box.value && box.value !== kept) keepDraft(box.value); // typed while this script was on its way
+else box.value = kept;
 send.disabled = false;
 fit();
 feed.open();

@@ -8,7 +8,12 @@ export function make(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return put(node, children);
+}
+
+/** One by one: an answer can have more parts than a call may have arguments. */
+export function put(node, children) {
+  for (const child of children) if (child !== null && child !== undefined) node.append(child);
   return node;
 }
 

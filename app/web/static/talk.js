@@ -26,6 +26,10 @@ export class Talk {
     return this.seen.size === 0 && !this.preview;
   }
 
+  get isAsking() {
+    return this.questions.size > 0;
+  }
+
   /** Draws a line once. */
   add(line) {
     if (this.seen.has(line.seq)) return;
@@ -39,7 +43,7 @@ export class Talk {
   delta(text) {
     this.streamed += text;
     if (!this.preview) {
-      this.preview = make("article", { class: "bubble answer streaming", "aria-live": "off", "aria-busy": "true" });
+      this.preview = make("article", { class: "bubble answer streaming", "aria-label": this.texts.nanobot, "aria-live": "off", "aria-busy": "true" });
       this.root.append(this.preview);
     }
     this.frame ??= requestAnimationFrame(() => {
@@ -58,7 +62,7 @@ export class Talk {
   // ---------------------------------------------------------------- one method per kind of line
 
   _user(line) {
-    this.#place(line, make("article", { class: "bubble mine" }, make("p", {}, line.content ?? ""), this.#stamp(line)));
+    this.#place(line, make("article", { class: "bubble mine", "aria-label": this.texts.you }, make("p", {}, line.content ?? ""), this.#stamp(line)));
   }
 
   _command(line) {
@@ -66,7 +70,7 @@ export class Talk {
   }
 
   _reply(line) {
-    this.#place(line, make("article", { class: "bubble notice" }, markdown(line.content ?? "")));
+    this.#place(line, make("article", { class: "bubble notice", "aria-label": this.texts.nanobot }, markdown(line.content ?? "")));
   }
 
   _assistant(line) {
@@ -74,7 +78,8 @@ export class Talk {
     this.#closeQuestions();
     this.root.querySelectorAll("button.retry").forEach((button) => button.remove());
     if (line.content) {
-      const bubble = make("article", { class: `bubble answer${line.failed ? " failed" : ""}` }, markdown(line.content));
+      const kind = `bubble answer${line.failed ? " failed" : ""}`;
+      const bubble = make("article", { class: kind, "aria-label": this.texts.nanobot }, markdown(line.content));
       if (line.failed && this.actions) bubble.append(make("button", { class: "retry", type: "button", onclick: () => this.actions.retry() }, this.texts.retry));
       this.#place(line, bubble);
     }
@@ -104,7 +109,8 @@ export class Talk {
       make("button", { type: "button", class: "allow", onclick: () => press("allow") }, this.texts.allow),
       make("button", { type: "button", class: "deny", onclick: () => press("deny") }, this.texts.deny),
     );
-    const card = make("article", { class: "bubble question" }, markdown(line.question), this.actions ? buttons : null);
+    const about = { class: "bubble question", "aria-label": this.texts.asks };
+    const card = make("article", about, markdown(line.question), this.actions ? buttons : null);
     this.questions.set(line.seq, card);
     this.#place(line, card);
   }
@@ -150,8 +156,11 @@ export class Talk {
   #answer(seq, text, decision) {
     const card = this.questions.get(seq);
     this.questions.delete(seq);
-    card?.querySelector(".buttons")?.remove();
-    card?.append(make("p", { class: `verdict ${decision}` }, text));
+    if (!card) return;
+    const verdict = make("p", { class: `verdict ${decision}`, tabindex: "-1" }, text);
+    card.append(verdict);
+    if (card.contains(document.activeElement)) verdict.focus({ preventScroll: true });
+    card.querySelector(".buttons")?.remove();
   }
 
   #stamp(line) {
