@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-
-from loguru import logger
 
 from app.cloud.chats import ChatFile
 from app.cloud.committer import Job
 from app.cloud.journal import Journal, read_all
+from app.cloud.shelf import Shelf
 from app.cloud.storage import Storage
 from app.config import load_settings
-from app.core.context import SESSION_ID, AgentContext, chat_of, check_session_id, fold
+from app.core.context import AgentContext, chat_of, check_session_id, fold
 from app.core.contracts import EventSink, LiveEvent, SessionInfo
 from app.core.errors import StorageError
-from app.core.events import AssistantLine, Line, UserLine, parse_line
+from app.core.events import AssistantLine, Line
 
 
 class SessionManager:
@@ -36,14 +34,20 @@ class SessionManager:
             settings = load_settings()
             data_dir, retention_days = settings.data_dir, settings.session_retention_days
         self._storage = Storage.shared(data_dir / "sessions", clock)
+        self._shelf = Shelf(self._storage)
         self._sink = sink
         self._retention_days = retention_days
-        self._commits: set[asyncio.Task[Sequence[Line]]] = set()
+        self._commits: set[asyncio.Task[Sequence[Line]]] = set()  # named by their session
         self.chats = ChatFile(data_dir / "chats.json")
 
     async def open(self) -> None:
         """Takes the data folder for this process, waiting up to 40 s for a predecessor. Raises StorageError."""
         await asyncio.to_thread(self._storage.open)
+
+    @property
+    def left_cleanly(self) -> bool:
+        """Whether the process that had the folder before went by itself."""
+        return self._storage.left_cleanly
 
     async def close(self) -> None:
         await asyncio.to_thread(self._storage.close)
@@ -92,16 +96,32 @@ class SessionManager:
 
     async def list_sessions(self) -> Sequence[SessionInfo]:
         """Newest first."""
-        return await asyncio.to_thread(self._list)
+        return await asyncio.to_thread(self._shelf.list)
+
+    async def busy_sessions(self) -> Sequence[str]:
+        """Those in which something is open."""
+        return await asyncio.to_thread(self._shelf.busy)
+
+    async def touched_since(self, since: float) -> Sequence[str]:
+        """Sessions with lines written after `since` (UNIX time)."""
+        return await asyncio.to_thread(self._shelf.touched_since, since)
 
     async def cleanup_old_sessions(self, days: int | None = None) -> int:
-        """Removes sessions without open work that nobody touched for `days`; 0 days or None keeps all."""
+        """Archives sessions without open work that nobody touched for `days`; 0 days or None keeps all."""
         days = days or self._retention_days
-        return await asyncio.to_thread(self._cleanup, days) if days else 0
+        return await asyncio.to_thread(self._shelf.put_away, days) if days else 0
+
+    async def forget_session(self, session_id: str) -> None:
+        """Removes a conversation, with its archives."""
+        await asyncio.to_thread(self._shelf.forget, check_session_id(session_id))
 
     async def _append(self, session_id: str, lines: Sequence[Line], expected: int | None = None) -> Sequence[Line]:
         """Whoever is cancelled meanwhile: what reaches the disk is published."""
-        commit = asyncio.create_task(self._commit(session_id, lines, expected))
+        if not lines:
+            under_way = [commit for commit in self._commits if commit.get_name() == session_id]
+            await asyncio.gather(*under_way, return_exceptions=True)
+            return []
+        commit = asyncio.create_task(self._commit(session_id, lines, expected), name=session_id)
         self._commits.add(commit)
         commit.add_done_callback(self._commits.discard)
         return await asyncio.shield(commit)
@@ -128,44 +148,3 @@ class SessionManager:
 
     def _fold(self, session_id: str) -> AgentContext:
         return fold(session_id, list(self._storage.journal(session_id).lines))
-
-    def _list(self) -> list[SessionInfo]:
-        self._storage.open()
-        logs = (path for path in self._storage.folder.glob("*.jsonl") if SESSION_ID.fullmatch(path.stem))
-        infos = [info for path in logs if (info := _info(path))]
-        return sorted(infos, key=lambda info: info.updated, reverse=True)
-
-    def _cleanup(self, days: int) -> int:
-        removed = 0
-        limit = self._storage.clock() - days * 86_400
-        for info in self._list():
-            if info.updated < limit:
-                removed += self._storage.remove(info.session_id, partial(_is_busy, info.session_id))
-        return removed
-
-
-def _is_busy(session_id: str, lines: Sequence[Line]) -> bool:
-    return fold(session_id, lines).is_busy
-
-
-def _info(path: Path) -> SessionInfo | None:
-    """None when the file has just gone, or cannot be read."""
-    try:
-        stat = path.stat()
-        return SessionInfo(path.stem, path.stem.partition("_")[0], stat.st_mtime, stat.st_size, _title(path))
-    except OSError as error:
-        logger.warning("{} cannot be listed: {}", path.name, error.strerror)
-        return None
-
-
-def _title(path: Path) -> str:
-    """The beginning of the first message, from the first 16 kB alone."""
-    with path.open("rb") as file:
-        for raw in file.read(16_384).split(b"\n"):
-            try:
-                line = parse_line(raw)
-            except ValueError:
-                continue
-            if isinstance(line, UserLine):
-                return " ".join(line.content.split())[:80]
-    return ""

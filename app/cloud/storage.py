@@ -47,6 +47,8 @@ class Storage:
         self._keys: dict[str, dict[str, float]] = {}
         self._lock = threading.RLock()
         self._process_lock: int | None = None
+        self._clean_mark = folder.parent / ".left"
+        self.left_cleanly = True  # whoever had the folder before went by itself
 
     def open(self, wait: float = 40.0) -> None:
         """Makes the folder and takes the process lock. Another process may need `wait` seconds to leave."""
@@ -66,12 +68,16 @@ class Storage:
                 logger.info("waiting for another process to leave {}", self.folder.parent)
                 time.sleep(0.2)
             self._process_lock = descriptor
+            self.left_cleanly = self._clean_mark.exists() or not any(self.folder.iterdir())
+            self._clean_mark.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Writes what waits, then gives the folder back; the next use takes it again."""
         self.committer.drain()
         with self._lock:
             if self._process_lock is not None:
+                with contextlib.suppress(OSError):
+                    self._clean_mark.touch()
                 os.close(self._process_lock)
                 self._process_lock = None
             for journal in list(self._alive.values()):
@@ -100,13 +106,16 @@ class Storage:
         journal = self._recent.get(session_id)
         return journal if journal is not None and journal.loaded and self._process_lock is not None else None
 
-    def remove(self, session_id: str, unless: Callable[[Sequence[Line]], bool]) -> bool:
-        """Removes a log that nobody can be writing to meanwhile; False when `unless` holds for its lines."""
+    def remove(
+        self, session_id: str, unless: Callable[[Sequence[Line]], bool], before: Callable[[Path], None] = lambda _: None
+    ) -> bool:
+        """Removes a log, to which nobody can be writing meanwhile; False when `unless` holds for its lines."""
         journal = self.journal(session_id)
         with journal.lock:
             journal.load(self.clock() - KEY_SECONDS)
             if unless(journal.lines):
                 return False
+            before(self.path(session_id))
             self.path(session_id).unlink(missing_ok=True)
             journal.distrust()
             return True

@@ -64,8 +64,8 @@ class TelegramPoller:
             self._context.username = (await self._context.bot.get_me()).username or ""
             self._introduced = True
         items = await self._updates.fetch(self._offset, POLL_SECONDS if self.ready else 0)
-        await self._take(items)
         self._works()
+        await self._take(items)
 
     def _works(self) -> None:
         if not self.ready:

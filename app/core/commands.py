@@ -43,6 +43,7 @@ class Commands:
             "para": self._stop,
             "proyecto": self._project,
             "adjunto": self._attachment,
+            "olvidar": self._forget,
         }
 
     async def run_open(self, session_id: str) -> None:
@@ -51,8 +52,10 @@ class Commands:
         async with lock:
             ctx = await self._contexts.get(session_id)
             for seq, command in list(ctx.commands.items()):
-                reply = ReplyLine(content=await self._answer(ctx, command), to=seq, reply_to=command.reply_to)
-                await self._store.append(session_id, reply)
+                content = await self._answer(ctx, command)
+                reply = ReplyLine(content=content, to=seq, reply_to=command.reply_to)
+                home = await self._chats.session_of(chat_of(session_id)) if content == texts.FORGOTTEN else session_id
+                await self._store.append(home, reply)
 
     async def _answer(self, ctx: AgentContext, command: CommandLine) -> str:
         try:
@@ -80,6 +83,14 @@ class Commands:
         if ctx.project and not (await self._contexts.get(fresh)).project:
             await self._store.append(fresh, ProjectLine(path=ctx.project))
         return texts.NEW_CONVERSATION
+
+    async def _forget(self, ctx: AgentContext, command: CommandLine) -> str:
+        if command.argument.casefold() not in {"sí", "si"}:
+            return texts.FORGET_HOW
+        await self._runner.stop(ctx.session_id, command.seq)
+        await self._chats.start_new(chat_of(ctx.session_id), cause=f"{ctx.session_id}:{command.seq}")
+        await self._store.forget_session(ctx.session_id)
+        return texts.FORGOTTEN
 
     async def _show_status(self, ctx: AgentContext, command: CommandLine) -> str:
         return await self._status(ctx)

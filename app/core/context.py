@@ -17,7 +17,10 @@ from app.core.events import (
     ProjectLine,
     ReplyLine,
     ReplyTo,
+    ResumedLine,
+    RetryLine,
     SummaryLine,
+    ToolResultLine,
     ToolStartedLine,
     UserLine,
 )
@@ -25,6 +28,11 @@ from app.core.messages import Message, Role
 from app.core.outbox import Outbox
 
 SESSION_ID = re.compile(r"[a-z0-9_-]{1,80}")
+
+
+_PROGRESS = (
+    AssistantLine, ToolStartedLine, ToolResultLine, ApprovalAskedLine, ApprovalGivenLine, RetryLine, SummaryLine,
+)  # fmt: skip
 
 
 def check_session_id(session_id: str) -> str:
@@ -61,6 +69,7 @@ class AgentContext:
         self.commands: dict[int, CommandLine] = {}
         self.questions: dict[int, ApprovalAskedLine] = {}
         self.project = ""
+        self.deaths = 0  # of processes, one after the other, in the open step
         self._decisions: dict[tuple[str, str, str], ApprovalGivenLine] = {}
 
     @property
@@ -128,6 +137,10 @@ class AgentContext:
     def _apply(self, line: Line) -> None:
         self.conversation.apply(line)
         self.outbox.apply(line)
+        if isinstance(line, ResumedLine):
+            self.deaths = 0 if line.clean else self.deaths + 1
+        elif isinstance(line, _PROGRESS):
+            self.deaths = 0
         match line:
             case CommandLine():
                 self.commands[line.seq] = line

@@ -192,6 +192,13 @@ class UsageLine(BaseLine):
     model: str = ""
 
 
+class ResumedLine(BaseLine):
+    """A start found the turn open. `clean`: the process before had left by itself; otherwise it died."""
+
+    type: Literal["resumed"] = "resumed"
+    clean: bool = False
+
+
 class UnknownLine(BaseLine):
     """A line of a later version: kept on disk, skipped here."""
 
@@ -214,6 +221,7 @@ AnyLine = (
     | RetryLine
     | ProjectLine
     | UsageLine
+    | ResumedLine
 )
 Line = AnyLine | UnknownLine
 

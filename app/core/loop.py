@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -137,18 +138,18 @@ class AgentLoop:
         await self._parts.brain.aclose()
         await self._parts.machine.fetcher.aclose()
 
-    async def stop(self, ctx: AgentContext, before: int) -> bool:
-        """/para: closes what was asked before line `before`; /reintentar opens it again. False: nothing was."""
+    async def close_turn(self, ctx: AgentContext, text: str, before: int = sys.maxsize) -> bool:
+        """Ends what was asked before line `before` with `text`; /reintentar opens it again. False: nothing was."""
         await self._parts.store.refresh(ctx)
         asked = [seq for seq in ctx.conversation.open if seq < before]
         if not asked:
             return False
         step = ctx.conversation.step
         stopped = [
-            ToolResultLine(turn=ctx.turn, call_id=c.id, name=c.name, content=texts.STOPPED_BY_USER, is_error=True)
+            ToolResultLine(turn=ctx.turn, call_id=c.id, name=c.name, content=texts.CALL_STOPPED, is_error=True)
             for c in (step.unfinished() if step else [])
         ]
-        final = self._failure(ctx, texts.STOPPED).model_copy(update={"covers": max(asked)})
+        final = self._failure(ctx, text).model_copy(update={"covers": max(asked)})
         await self._parts.store.append(ctx.session_id, *stopped, final)
         await self._parts.store.refresh(ctx)
         return True

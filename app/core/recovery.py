@@ -10,20 +10,21 @@ from loguru import logger
 
 from app.core.commands import Commands
 from app.core.contracts import SessionStore
-from app.core.events import AssistantLine, SummaryLine, UsageLine
+from app.core.events import AssistantLine, ResumedLine, SummaryLine, UsageLine
 from app.core.turns import TurnRunner
 
 Wake = Callable[[str], None]
+MOST_DEATHS = 3  # in a row within one step: then the step itself is to blame
 
 
 async def resume(store: SessionStore, commands: Commands, runner: TurnRunner, deliver: Wake) -> int:
     """Wakes the lanes of what is open; returns how many sessions that were."""
     busy = 0
-    for info in await store.list_sessions():
+    for session_id in await store.busy_sessions():
         try:
-            busy += await _resume_one(info.session_id, store, commands, runner, deliver)
+            busy += await _resume_one(session_id, store, commands, runner, deliver)
         except Exception:  # noqa: BLE001  boundary: one session that cannot go on must not keep the others from it
-            logger.exception("recovery: {} cannot go on", info.session_id)
+            logger.exception("recovery: {} cannot go on", session_id)
     logger.info("recovery: {} session(s) with open work", busy)
     return busy
 
@@ -36,18 +37,24 @@ async def _resume_one(
         await commands.run_open(session_id)
     if ctx.outbox.pending:
         deliver(session_id)
+    await store.refresh(ctx)
     if ctx.conversation.open:
-        runner.wake(session_id)
-    return ctx.is_busy
+        await store.append(session_id, ResumedLine(turn=ctx.turn, clean=store.left_cleanly))
+        await store.refresh(ctx)
+        if ctx.deaths >= MOST_DEATHS and not ctx.questions:  # a question waits for a person, it kills nobody
+            logger.error("turn {} of {}: set aside after {} deaths in one step", ctx.turn, session_id, ctx.deaths)
+            await runner.set_aside(ctx)
+        else:
+            runner.wake(session_id)
+    return True
 
 
 async def spent_today(store: SessionStore, zone: str, now: float) -> float:
     """US dollars of today's model calls, from the logs: the budget survives restarts."""
     midnight = datetime.fromtimestamp(now, ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
     since, total = midnight.timestamp(), 0.0
-    for info in await store.list_sessions():
-        if info.updated >= since:
-            for line in await store.read_lines(info.session_id):
-                if line.ts >= since and isinstance(line, AssistantLine | SummaryLine | UsageLine):
-                    total += line.usage.usd
+    for session_id in await store.touched_since(since):
+        for line in await store.read_lines(session_id):
+            if line.ts >= since and isinstance(line, AssistantLine | SummaryLine | UsageLine):
+                total += line.usage.usd
     return total

@@ -23,16 +23,25 @@ COMMANDS = {
     "estado": "modelos, gasto de hoy y qué está en marcha",
     "para": "detiene lo que estoy haciendo",
     "reintentar": "vuelve a intentar el último mensaje que falló",
+    "olvidar": "borra esta conversación (/olvidar sí)",
     "ayuda": "enseña estas órdenes",
 }
 HELP = "Escríbeme en lenguaje normal. También entiendo:\n\n" + "\n".join(f"/{n}: {t}" for n, t in COMMANDS.items())
 NEW_CONVERSATION = "Empezamos de cero. La conversación anterior queda guardada."
+FORGET_HOW = (
+    "Borra del disco esta conversación, con su archivo: no se puede deshacer. Si lo quieres, envía /olvidar sí."
+)
+FORGOTTEN = "He borrado la conversación. Empezamos de cero."
 RETRYING = "Vuelvo a intentarlo."
 NOTHING_TO_RETRY = "No hay ningún mensaje que reintentar: el último ya tiene respuesta."
 STOPPED = "Detenido. Si quieres que lo intente otra vez, escribe /reintentar."
 STOP_DONE = "De acuerdo, lo detengo."
 NOTHING_TO_STOP = "No estaba haciendo nada."
-STOPPED_BY_USER = "El usuario ha detenido esta llamada: puede haber quedado a medias."
+CALL_STOPPED = "Esta llamada se ha detenido: puede haber quedado a medias."
+SET_ASIDE = (
+    "He dejado este mensaje a un lado: Nanobot se ha caído tres veces seguidas en el mismo punto. "
+    "Para intentarlo otra vez, escribe /reintentar."
+)
 ONLY_TEXT = "De momento solo entiendo texto. Cuéntamelo con palabras y lo miro."
 EMPTY_ANSWER = "(El modelo no ha contestado nada.)"
 LIMIT_REACHED = "He llegado al límite de pasos de esta petición. Dime si quieres que siga."

@@ -42,10 +42,14 @@ class TurnRunner:
         try:
             await self.lanes.cancel(session_id)
             await self._store.append(session_id)  # what the cancelled turn was writing is in the log first
-            return await self._loop.stop(ctx, before)
+            return await self._loop.close_turn(ctx, texts.STOPPED, before)
         finally:
             self._stopping.discard(session_id)
             self.lanes.wake(session_id)  # for a message that came meanwhile
+
+    async def set_aside(self, ctx: AgentContext) -> None:
+        """For a turn in which process after process has died."""
+        await self._loop.close_turn(ctx, texts.SET_ASIDE)
 
     async def _work(self, session_id: str) -> None:
         if session_id in self._stopping:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import subprocess
 import sys
@@ -299,3 +300,59 @@ async def test_a_cleaned_session_can_be_used_again_by_who_still_holds_it(tmp_pat
     await manager.append("web_a", UserLine(content="otra vez"))
     await manager.refresh(held)
     assert [line.content for line in held.conversation.open.values()] == ["otra vez"]
+
+
+async def test_open_work_is_found_without_reading_what_has_not_changed(tmp_path: Path) -> None:
+    manager = SessionManager(tmp_path)
+    for n in range(5):
+        await manager.append(f"web_{n}", UserLine(content="a"), AssistantLine(content="b", covers=1, final=True))
+    await manager.append("web_open", UserLine(content="¿?"))
+    assert await manager.busy_sessions() == ["web_open"]
+    await manager.close()
+    for n in range(5):  # the same size and time, but unreadable: it is not looked at
+        path = tmp_path / "sessions" / f"web_{n}.jsonl"
+        stat = path.stat()
+        path.write_bytes(b"x" * stat.st_size)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert await manager.busy_sessions() == ["web_open"]
+    assert not list((tmp_path / "sessions").glob("*.corrupt"))
+    await manager.append("web_7", UserLine(content="nueva"))
+    (tmp_path / "idle.json").write_text("{roto")
+    assert set(await manager.busy_sessions()) == {"web_open", "web_7"}
+
+
+async def test_old_sessions_are_archived_and_old_archives_removed(tmp_path: Path) -> None:
+    now = time.time()
+    manager = SessionManager(tmp_path, clock=lambda: now)
+    await manager.append("web_a", UserLine(content="a"), AssistantLine(content="b", covers=1, final=True))
+    raw = (tmp_path / "sessions" / "web_a.jsonl").read_bytes()
+    os.utime(tmp_path / "sessions" / "web_a.jsonl", (now - 40 * 86_400, now - 40 * 86_400))
+    assert await manager.cleanup_old_sessions(days=30) == 1
+    [archived] = (tmp_path / "archive").glob("*.gz")
+    assert gzip.decompress(archived.read_bytes()) == raw
+    os.utime(archived, (now - 40 * 86_400, now - 40 * 86_400))
+    await manager.cleanup_old_sessions(days=30)
+    assert not archived.exists()
+
+
+async def test_what_cannot_be_archived_is_not_removed(tmp_path: Path) -> None:
+    now = time.time()
+    manager = SessionManager(tmp_path, clock=lambda: now)
+    await manager.append("web_a", UserLine(content="a"), AssistantLine(content="b", covers=1, final=True))
+    os.utime(tmp_path / "sessions" / "web_a.jsonl", (now - 40 * 86_400, now - 40 * 86_400))
+    (tmp_path / "archive").write_text("a file where the folder should be")
+    with pytest.raises(StorageError):
+        await manager.cleanup_old_sessions(days=30)
+    assert await kinds(manager, "web_a") == ["user", "assistant"]
+
+
+async def test_who_had_the_folder_before_left_by_itself_or_died(tmp_path: Path) -> None:
+    manager = SessionManager(tmp_path)
+    await manager.append("web_a", UserLine(content="a"))
+    await manager.close()
+    await manager.open()
+    assert manager.left_cleanly
+    await manager.close()
+    (tmp_path / ".left").unlink()
+    await manager.open()
+    assert not manager.left_cleanly

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from app.core.contracts import CallOptions, ModelRequest
-from app.core.errors import StorageError
+from app.core.errors import StorageError, TurnPostponed
 from app.core.events import (
     ApprovalAskedLine,
     ApprovalGivenLine,
@@ -356,3 +357,60 @@ async def test_a_new_message_instead_of_an_answer_about_money_is_not_lost(tmp_pa
         await channel.wait_for(3)
     assert channel.sent[-1].text == "pagada"
     assert [m.content.split()[0] for m in brain.requests[-1].messages] == ["uno", "dos"]
+
+
+async def die(tmp_path: Path) -> None:
+    """What a killed process leaves: no mark that it went by itself."""
+    (tmp_path / "data" / ".left").unlink()
+
+
+async def test_a_turn_in_which_process_after_process_dies_is_set_aside(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+
+    async def deadly(request: ModelRequest, call: CallOptions) -> Reply:
+        await asyncio.Event().wait()
+        return text("nunca")
+
+    async with running_house(settings, ScriptedBrain()) as house:
+        await house.store.append(SESSION, UserLine(content="mortal", reply_to=CHAT))
+    for _ in range(2):
+        await die(tmp_path)
+        async with running_house(settings, ScriptedBrain(deadly)):
+            await asyncio.sleep(0.05)
+    await die(tmp_path)
+    channel = FakeChannel()
+    async with running_house(settings, ScriptedBrain(text("por fin")), channel) as house:
+        [told] = await channel.wait_for(1)
+        assert "tres veces seguidas" in told.text
+        await house.inbox.command(SESSION, "reintentar", "", "42", reply_to=CHAT)
+        await channel.wait_for(3)
+    assert "por fin" in [s.text for s in channel.sent]
+
+
+async def test_clean_restarts_and_progress_are_no_deaths(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    async with running_house(settings, ScriptedBrain()) as house:
+        await house.store.append(SESSION, UserLine(content="hola", reply_to=CHAT))
+    for unclean in (True, True, False, True, True):
+        if unclean:
+            await die(tmp_path)
+        async with running_house(settings, ScriptedBrain(TurnPostponed("pausa", time.time() + 60))):
+            await asyncio.sleep(0.05)
+    channel = FakeChannel()
+    async with running_house(settings, ScriptedBrain(text("aquí")), channel):
+        await until(lambda: any(s.text == "aquí" for s in channel.sent))
+
+
+async def test_forgetting_takes_two_words_and_leaves_nothing(tmp_path: Path) -> None:
+    channel = FakeChannel()
+    async with running_house(make_settings(tmp_path), ScriptedBrain(text("ya"), text("sin memoria")), channel) as house:
+        await house.inbox.message(SESSION, "un secreto", "42", reply_to=CHAT)
+        await channel.wait_for(1)
+        await house.inbox.command(SESSION, "olvidar", "", "42", reply_to=CHAT)
+        await house.inbox.command(SESSION, "olvidar", "sí", "42", reply_to=CHAT)
+        await channel.wait_for(3)
+        await house.inbox.message(SESSION, "¿qué te dije?", "42", reply_to=CHAT)
+        await channel.wait_for(4)
+        assert not any("secreto" in p.read_text() for p in (tmp_path / "data").rglob("*") if p.is_file())
+        assert len(house.parts.brain.requests[-1].messages) == 1  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]
+    assert "no se puede deshacer" in channel.sent[1].text and "borrado" in channel.sent[2].text

@@ -41,6 +41,21 @@ class SessionStore(Protocol):
 
     async def list_sessions(self) -> Sequence[SessionInfo]: ...
 
+    async def busy_sessions(self) -> Sequence[str]:
+        """Those in which something is open, the one longest untouched first."""
+        ...
+
+    async def touched_since(self, since: float) -> Sequence[str]: ...
+
+    async def forget_session(self, session_id: str) -> None:
+        """Removes a conversation, with its archives."""
+        ...
+
+    @property
+    def left_cleanly(self) -> bool:
+        """Whether the process that had the logs before went by itself."""
+        ...
+
 
 class ChatBook(Protocol):
     """Which session each chat is in. A chat without an entry is in the session of its own name."""

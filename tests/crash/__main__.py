@@ -1,0 +1,36 @@
+"""`python3 dev.py crash [scenario…]`: the server dies at every point of every scenario. Prints what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+from tests.crash.points import all_deaths, die_at
+from tests.crash.scenarios import SCENARIOS
+
+
+async def main(names: list[str]) -> int:
+    scenarios = [s for s in SCENARIOS if not names or s.name in names]
+    began = time.monotonic()
+    deaths = await all_deaths(scenarios)
+    print(f"{len(scenarios)} escenarios, {len(deaths)} muertes", flush=True)
+    outcomes = await die_at(deaths, report=True)
+    problems = [p for outcome in outcomes.values() for p in outcome.problems]
+    died = sum(outcome.crashed for outcome in outcomes.values())
+    count = {
+        "mensajes perdidos": sum("answered" in p or "still open" in p or "has 0 answers" in p for p in problems),
+        "herramientas repetidas": sum("the tool ran" in p for p in problems),
+        "respuestas repetidas sin marca": sum("unmarked" in p for p in problems),
+        "marcadas fuera de su sitio": sum("marked as possible" in p for p in problems),
+        "otros problemas": 0,
+    }
+    count["otros problemas"] = len(problems) - sum(count.values())
+    marked = sum(outcome.marked > 0 for outcome in outcomes.values())
+    print(f"murió en {died} de {len(deaths)} (los demás puntos no se pasaron esa vez); con repetición marcada: {marked}")
+    print(" · ".join(f"{name}: {n}" for name, n in count.items()), f"· {time.monotonic() - began:.0f} s")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1:])))
