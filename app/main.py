@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import NoReturn
 
 from fastapi import FastAPI
@@ -17,12 +17,14 @@ from app import __version__
 from app.assembly import House, build_house
 from app.cloud.telegram_service import TelegramService
 from app.config import Settings, load_settings
-from app.core import recovery
+from app.core import recovery, texts
 from app.core.errors import ConfigError, NanobotError, StorageError
 from app.core.events import ReplyLine, ReplyTo
 from app.logs import early_logs, set_up_logs
+from app.upkeep import keep_up
 from app.web.app import install, serving
 from app.web.parts import WebParts
+from app.web.shutdown import before_shutdown
 
 _PATIENCE_SECONDS = 15.0  # for the steps under way; everything together leaves within 25 s
 
@@ -31,20 +33,19 @@ _PATIENCE_SECONDS = 15.0  # for the steps under way; everything together leaves 
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     settings: Settings = app.state.settings
     telegram = TelegramService(settings)
-    try:
-        house = build_house(settings, telegram.channels)
-        set_up_logs(settings, house.parts.machine.redactor)
-        await _open(house, telegram)
-    except (ConfigError, StorageError) as error:
-        _give_up(error)
-    background = asyncio.create_task(house.parts.brain.check_models())
-    try:
-        async with serving(app, _web_parts(house)):
-            logger.info("Nanobot {} is ready", __version__)
-            yield
-    finally:
-        background.cancel()
-        await _close(house, telegram)
+    async with AsyncExitStack() as stack:
+        try:
+            house = build_house(settings, telegram.channels)
+            set_up_logs(settings, house.parts.machine.redactor)
+            await _open(house, telegram)
+            stack.push_async_callback(_close, house, telegram)
+            await stack.enter_async_context(serving(app, _web_parts(house)))
+        except (ConfigError, StorageError) as error:
+            _give_up(error)
+        for work in (house.parts.brain.check_models(), keep_up(house.store)):
+            stack.callback(asyncio.create_task(work).cancel)
+        logger.info("Nanobot {} is ready", __version__)
+        yield
 
 
 def _web_parts(house: House) -> WebParts:
@@ -54,12 +55,22 @@ def _web_parts(house: House) -> WebParts:
 async def _open(house: House, telegram: TelegramService) -> None:
     """Waits for a predecessor to leave the data folder, then takes up what it left open."""
     await telegram.open()
-    await house.store.open()
+    await _take_folder(house)
     house.parts.brain.ledger.restore(await recovery.spent_today(house.store, house.settings.timezone, time.time()))
     house.parts.brain.on_notice = lambda text: _tell_owner(house, text)
     await recovery.resume(house.store, house.commands, house.runner, house.delivery.lanes.wake)
     telegram.start(house.inbox, house.hub)
     house.reporter.telegram = telegram.state
+
+
+async def _take_folder(house: House) -> None:
+    """Waits for a predecessor to leave it; a signal ends the wait, and the process with it."""
+    opening = asyncio.create_task(house.store.open())
+    with before_shutdown(opening.cancel):
+        try:
+            await opening
+        except asyncio.CancelledError:
+            raise StorageError(texts.STOPPED_WAITING) from None
 
 
 async def _close(house: House, telegram: TelegramService) -> None:

@@ -61,11 +61,14 @@ class Storage:
             except OSError as error:
                 raise StorageError(texts.cannot_write(error.strerror or "")) from error
             deadline = time.monotonic() + wait
+            waiting = False
             while not _try_lock(descriptor):
                 if time.monotonic() > deadline:
                     os.close(descriptor)
                     raise StorageError(texts.folder_in_use(self.folder.parent))
-                logger.info("waiting for another process to leave {}", self.folder.parent)
+                if not waiting:
+                    logger.info("waiting for another process to leave {}", self.folder.parent)
+                waiting = True
                 time.sleep(0.2)
             self._process_lock = descriptor
             self.left_cleanly = self._clean_mark.exists() or not any(self.folder.iterdir())

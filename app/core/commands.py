@@ -54,8 +54,10 @@ class Commands:
             for seq, command in list(ctx.commands.items()):
                 content = await self._answer(ctx, command)
                 reply = ReplyLine(content=content, to=seq, reply_to=command.reply_to)
-                home = await self._chats.session_of(chat_of(session_id)) if content == texts.FORGOTTEN else session_id
-                await self._store.append(home, reply)
+                if content != texts.FORGOTTEN:
+                    await self._store.append(session_id, reply)
+                elif command.reply_to:  # a chat hears of it in its new session; a page has nothing left to show
+                    await self._store.append(await self._chats.session_of(chat_of(session_id)), reply)
 
     async def _answer(self, ctx: AgentContext, command: CommandLine) -> str:
         try:
@@ -88,7 +90,8 @@ class Commands:
         if command.argument.casefold() not in {"sí", "si"}:
             return texts.FORGET_HOW
         await self._runner.stop(ctx.session_id, command.seq)
-        await self._chats.start_new(chat_of(ctx.session_id), cause=f"{ctx.session_id}:{command.seq}")
+        if command.reply_to:
+            await self._chats.start_new(chat_of(ctx.session_id), cause=f"{ctx.session_id}:{command.seq}")
         await self._store.forget_session(ctx.session_id)
         return texts.FORGOTTEN
 

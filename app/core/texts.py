@@ -87,6 +87,7 @@ def bad_role(role: str) -> str:
 # ---------------------------------------------------------------- conversation
 
 COMMAND_BROKE = "No he podido hacerlo: ha fallado algo dentro de Nanobot. El registro dice qué."
+STOPPED_WAITING = "Detenido mientras esperaba a que otra copia de Nanobot dejara DATA_DIR."
 LOST_RESULT = "(El resultado de esta llamada se perdió.)"
 
 
@@ -183,7 +184,7 @@ def spend_limit_reached(provider: str) -> str:
 
 
 def declined(provider: str) -> str:
-    return f"{provider_label(provider)} prefiere no contestar a esto: prueba a pedirlo de otra manera"
+    return f"a esto {provider_label(provider)} prefiere no contestar: prueba a pedirlo de otra manera"
 
 
 def broken_reply(provider: str) -> str:

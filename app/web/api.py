@@ -44,7 +44,7 @@ class ChatMessage(BaseModel):
 class Accepted(BaseModel):
     """`id`: the line's seq in its session; GET /api/v1/events?session_id=…&cursor=<id> brings the answer.
 
-    After /nuevo `session_id` is another one, and its `id` is 0.
+    After /nuevo, and when the session was forgotten, `session_id` is another one, and its `id` is 0.
     """
 
     session_id: str
@@ -76,6 +76,8 @@ async def chat(
         if name == "nuevo":  # a conversation of the web has no chat whose pointer could move
             return Accepted(session_id=_new_session(key), id=0)
         seq = await parts.inbox.session_command(session_id, name, argument, USER, key=key)
+        if (await parts.store.load_session(session_id)).seq == 0:  # forgotten
+            return Accepted(session_id=_new_session(None), id=0)
     else:
         seq = await parts.inbox.session_message(session_id, text, USER, key=key)
     return Accepted(session_id=session_id, id=seq or await _first_delivery(parts, session_id, key))

@@ -17,7 +17,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last one is Windows' Ctrl+Br
 
 
 @contextmanager
-def before_shutdown(close: Callable[[], None]) -> Generator[None]:
+def before_shutdown(close: Callable[[], object]) -> Generator[None]:
     """`close` runs on the event loop as soon as the process is asked to leave; then the server's own handler.
 
     Outside the main thread (a server inside a test) there are no signals, and nothing is done.

@@ -114,3 +114,36 @@ async def test_a_folder_that_cannot_be_made_stops_the_start_with_one_line(tmp_pa
     )  # fmt: skip
     out, _ = await process.communicate()
     assert process.returncode == 2 and "no puedo crear la carpeta" in out.decode() and "Traceback" not in out.decode()
+
+
+async def start(tmp_path: Path, **values: str) -> asyncio.subprocess.Process:
+    home = {
+        "DATA_DIR": str(tmp_path / "data"),
+        "WORKSPACE_DIR": str(tmp_path / "w"),
+        "PROJECTS_DIRS": str(tmp_path / "p"),
+    }
+    env = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME"}} | home | values
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0",
+        cwd=Path(__file__).parents[2], env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+
+
+async def test_a_malformed_password_stops_the_start_with_one_line(tmp_path: Path) -> None:
+    process = await start(tmp_path, DASHBOARD_PASSWORD="$argon2id$roto")
+    out, _ = await process.communicate()
+    assert process.returncode == 2
+    [line] = [line for line in out.decode().splitlines() if "DASHBOARD_PASSWORD" in line]
+    assert line.startswith("Configuración:") and "Traceback" not in out.decode() and "roto" not in out.decode()
+
+
+async def test_a_signal_ends_the_wait_for_a_folder_in_use(tmp_path: Path) -> None:
+    async with Server(tmp_path, {}):
+        process = await start(tmp_path)
+        assert process.stdout
+        async with asyncio.timeout(20):
+            while b"waiting for another process" not in await process.stdout.readline():
+                pass
+            process.terminate()
+            await process.wait()
+        assert process.returncode == 2

@@ -275,3 +275,15 @@ async def test_a_failed_answer_is_a_line_like_any_other(tmp_path: Path) -> None:
         await site.house.runner.lanes.idle()
         read = (await browser.get(f"/api/sessions/{ROOM}")).json()
     assert read["lines"][-1]["failed"] is True
+
+
+async def test_forgetting_a_session_of_the_web_leads_to_another(tmp_path: Path) -> None:
+    async with running_site(make_settings(tmp_path), ScriptedBrain(text("ya"))) as site, site.browser() as browser:
+        await browser.post("/api/v1/chat", json={"text": "un secreto", "session_id": ROOM})
+        await site.house.runner.lanes.idle()
+        asked = (await browser.post("/api/v1/chat", json={"text": "/olvidar", "session_id": ROOM})).json()
+        assert asked["session_id"] == ROOM and asked["id"] > 0
+        gone = (await browser.post("/api/v1/chat", json={"text": "/olvidar sí", "session_id": ROOM})).json()
+        assert gone["session_id"] != ROOM and gone["id"] == 0
+        assert (await browser.get(f"/api/sessions/{ROOM}")).status_code == 404
+        assert (await browser.get("/api/sessions")).json() == []

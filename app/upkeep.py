@@ -1,0 +1,23 @@
+"""What Nanobot does by itself from time to time, as long as it runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from loguru import logger
+
+from app.cloud.sessions import SessionManager
+from app.core.errors import StorageError
+
+DAY_SECONDS = 86_400.0
+
+
+async def keep_up(store: SessionManager, every: float = DAY_SECONDS) -> None:
+    """Puts old conversations away, as SESSION_RETENTION_DAYS says; now and once a day."""
+    while True:
+        try:
+            if count := await store.cleanup_old_sessions():
+                logger.info("{} old session(s) archived", count)
+        except StorageError as error:
+            logger.error("old sessions not archived: {}", error)
+        await asyncio.sleep(every)
