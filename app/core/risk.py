@@ -1,119 +1,96 @@
-"""How risky a call looks: it only decides when to ask the user. What a call can reach is decided by app/safety."""
+"""How risky a call looks: it only decides when to ask the user. What a call can reach is decided by app/safety.
+
+Until the system confines commands, this is also what stands between the model and the machine: a command is free
+only when it is certainly a plain look at the project, and then exactly the words judged here run, without a shell.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
+from collections.abc import Sequence
 
-from app.core.errors import ToolError
-from app.core.machine import folder, machine
+from app.core.machine import folder
+from app.core.risk_git import FREE, judge
+from app.core.risk_options import pattern
+from app.core.survey import survey
 from app.core.toolkit import Arguments, Risk
 
-_GIT_READS = frozenset(
-    [
-        "annotate",
-        "blame",
-        "cat-file",
-        "check-ignore",
-        "count-objects",
-        "describe",
-        "diff",
-        "diff-tree",
-        "for-each-ref",
-        "grep",
-        "log",
-        "ls-files",
-        "ls-tree",
-        "merge-base",
-        "name-rev",
-        "rev-list",
-        "rev-parse",
-        "shortlog",
-        "show",
-        "show-ref",
-        "status",
-        "version",
-        "whatchanged",
-    ]
-)
-# subcommands that read with these words alone, and change things with others
-_GIT_LISTINGS: dict[str, frozenset[str]] = {
-    "branch": frozenset(
-        ["-a", "--all", "-r", "--remotes", "-v", "-vv", "--list", "--show-current", "--merged", "--no-merged"]
-    ),
-    "tag": frozenset(["-l", "--list", "-n"]),
-    "remote": frozenset(["-v", "show", "get-url", "origin", "upstream"]),
-    "stash": frozenset(["list", "show", "-p", "--stat"]),
-    "reflog": frozenset(["show", "HEAD"]),
+# Letters that follow links (-L, -H, ls and du), split lines (grep -o, -b; head -c) or read a list of files are missing.
+_LOOKS = {
+    program: pattern(options)
+    for program, options in {
+        "ls": "-a -A -l -h -t -r -S -R -d -F -i -s -p -n -o -g -m -x -c -u -U -X -Q -k -1 -#",
+        "pwd": "-P",
+        "cat": "-n -b -s -e -t -v -A -E -T",
+        "head": "-n -q -v -# -n#",
+        "tail": "-n -q -v -# -n#",
+        "wc": "-l -w -c -m -L",
+        "grep": """-i -n -r -v -w -x -l -c -h -H -s -E -F -G -P -q -I -a -e -A -B -C -m -A# -B# -C# -m# -#
+            --line-number --ignore-case --recursive --count --include= --exclude= --exclude-dir= --color=never""",
+        "echo": "-n -e -E",
+        "whoami": "",
+        "uname": "-a -s -n -r -v -m -p -i -o",
+        "stat": "-t -x -c",
+        "du": "-s -h -a -c -k -m -b -x -d -d#",
+        "df": "-h -k -i -T -m",
+        "which": "-a",
+    }.items()
 }
-_GIT_WRITES = frozenset(["add", "init", "mv", "switch"])
-_GIT_NETWORK = frozenset(["fetch", "pull", "clone", "ls-remote", "submodule"])
-_GIT_FORCE = frozenset(["-f", "--force", "--discard-changes", "-C"])
-# options that make a reading subcommand write a file or start a program
-_GIT_TRAPS = (
-    "--output",
-    "--upload-pack",
-    "--receive-pack",
-    "--exec",
-    "--ext-diff",
-    "--textconv",
-    "-O",
-    "--open-files",
+# What bash would leave as it stands: words, HEAD~2 and stash@{0}, quoted text without substitutions.
+_PLAIN = re.compile(
+    r"""(?: [^;|&<>$`\\\n\r*?\[\](){}!#~'"] | (?<=[\w^~])~ | @\{[\w./-]+\}
+    | '[^'\n\r]*' | "[^"$`\\!\n\r]*" )*""",
+    re.VERBOSE,
 )
-
-_SHELL_READS = frozenset(
-    ["ls", "pwd", "cat", "head", "tail", "wc", "grep", "echo", "whoami", "uname", "stat", "du", "df", "which"]
-)
-_SHELL_SPECIAL = frozenset(";|&<>$`\\\n\r*?[]{}()!~#=%^")
 
 
 def shell_risk(arguments: Arguments) -> Risk:
-    """A plain look at the project is free; whatever a shell would interpret is not judged, it asks."""
-    command = str(arguments.get("command", ""))
-    argv = _split(command)
-    if not argv or _SHELL_SPECIAL & set(command):
-        return Risk.EXECUTE
-    if argv[0] == "git":
-        return max(git_risk({"cmd": command}), Risk.READ, key=list(Risk).index)
-    if argv[0] not in _SHELL_READS or not all(_stays_inside(word) for word in argv[1:]):
-        return Risk.EXECUTE
-    follows_links = argv[0] == "grep" and any(w.startswith("-") and ("R" in w or "deref" in w) for w in argv[1:])
-    return Risk.EXECUTE if follows_links else Risk.READ
+    return _judge_words(plain_words(str(arguments.get("command", ""))))
 
 
 def git_risk(arguments: Arguments) -> Risk:
     argv = _split(str(arguments.get("cmd", "")))
     argv = argv[1:] if argv[:1] == ["git"] else argv
-    if not argv:
-        return Risk.READ  # the tool refuses it
-    verb, rest = argv[0], argv[1:]
-    if verb == "push":
-        return Risk.OUTSIDE
-    if verb in _GIT_NETWORK:
-        return Risk.NETWORK
-    if verb.startswith("-") or any(word.startswith(_GIT_TRAPS) for word in rest):
-        return Risk.DESTRUCTIVE  # -c, -C, --git-dir…: not judged, asked
-    if verb in _GIT_READS or (verb in _GIT_LISTINGS and _only_lists(verb, rest)):
-        return Risk.READ
-    if verb in _GIT_WRITES and not _GIT_FORCE & set(rest):
-        return Risk.WRITE
-    return Risk.DESTRUCTIVE
+    return judge(argv) if argv else Risk.READ  # the tool refuses it
 
 
-def _only_lists(verb: str, rest: list[str]) -> bool:
-    if verb == "stash" and not rest:
-        return False  # a bare stash takes the changes away
-    return all(word in _GIT_LISTINGS[verb] for word in rest)
+def write_risk(arguments: Arguments) -> Risk:
+    """Git's own files start programs later, outside every confinement."""
+    look = survey()
+    inside = look is None or look.in_repository(str(arguments.get("path", "")), folder())
+    return Risk.DESTRUCTIVE if inside else Risk.WRITE
 
 
-def _stays_inside(word: str) -> bool:
-    """A flag, or a path that really lies in the allowed folders (links followed)."""
-    if word.startswith("-"):
-        return "/" not in word
-    try:
-        machine().workspace.resolve(word, folder())
-    except ToolError:
+def free_words(command: str) -> list[str]:
+    """The words of a free command, to be run as they are; none when a shell has to run it."""
+    words = plain_words(command)
+    return words if _judge_words(words) in FREE else []
+
+
+def plain_words(command: str) -> list[str]:
+    """None at all when a shell would see more in it than words."""
+    return _split(command) if _PLAIN.fullmatch(command) else []
+
+
+def _judge_words(argv: Sequence[str]) -> Risk:
+    if argv[:1] == ["git"] and len(argv) > 1:
+        return judge(argv[1:])
+    if os.name == "nt" or not argv or argv[0] not in _LOOKS:  # in PowerShell `cat` is something else
+        return Risk.EXECUTE
+    return Risk.READ if _only_looks(argv[0], argv[1:]) else Risk.EXECUTE
+
+
+def _only_looks(program: str, rest: Sequence[str]) -> bool:
+    """Every word has to stay inside as a path: some systems take an option after the first path for a path."""
+    look = survey()
+    options = [word for word in rest if word.startswith("-") and word != "-"]
+    if look is None or not all(_LOOKS[program].fullmatch(word) for word in options):
         return False
-    return True
+    deep = program == "du" or any(re.fullmatch(r"-[^-]*[rR].*|--recursive", word) for word in options)
+    starts = [*rest, "."] if deep else rest
+    return all(look.stays_inside(word, folder(), deep=deep) for word in starts)
 
 
 def _split(command: str) -> list[str]:

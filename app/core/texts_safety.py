@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,23 @@ def shown(path: str) -> str:
     """A path as it can be shown: no control characters, not endless."""
     clean = "".join(c if c.isprintable() else "�" for c in path)
     return clean if len(clean) <= 200 else f"{clean[:100]}…{clean[-99:]}"
+
+
+# Python calls these printable, and yet nothing is seen: fillers, an empty Braille cell, joiners, variation selectors.
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(map(chr, range(0xFE00, 0xFE0F)))
+_SPACES = re.compile(r"[ \t]{41,}")
+_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){11,}")
+
+
+def visible(text: str) -> str:
+    """For a question: what cannot be seen is written out (\\u202e), and no blank space pushes the rest out of view."""
+    seen = "".join(c if _is_seen(c) else c.encode("unicode_escape").decode() for c in text)
+    seen = _BLANK_LINES.sub(lambda run: f"\n[… {run[0].count(chr(10)) - 1} líneas en blanco …]\n", seen)
+    return _SPACES.sub(lambda run: f" [… {len(run[0])} espacios …] ", seen)
+
+
+def _is_seen(character: str) -> bool:
+    return character in "\n\t" or (character.isprintable() and character not in _UNSEEN)
 
 
 def disk_problem(path: str, code: str) -> str:
@@ -134,7 +152,7 @@ NO_COMMAND = "No hay ninguna orden que ejecutar."
 
 
 def output_dropped(count: int) -> str:
-    return f"\n[… {count} bytes omitidos en el medio …]\n"
+    return f"\n[… {count} bytes omitidos en el medio …]\n"  # tools cut it away again: see cut_output
 
 
 def no_such_program(name: str) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+from app.core.texts_safety import output_dropped
 
 EMPTY_COMMAND = "La orden está vacía."
 EMPTY_FILE = "(El archivo está vacío.)"
+LINE_CUT = " […línea cortada: no cabe entera aquí; para ver el resto usa cut -c en la shell]\n"
 EMPTY_DIR = "(La carpeta está vacía.)"
 TOOL_BROKE = "La herramienta ha fallado por un error interno de Nanobot. Prueba de otra forma."
 REPEATED_CALL = (
@@ -17,6 +21,15 @@ MARK_IN_ARGUMENTS = (
     "Los argumentos contienen la marca de un secreto oculto: escribirla destruiría el valor real. "
     "Cambia solo otras partes con edit_file, sin incluir esa línea."
 )
+NOTE_IN_ARGUMENTS = (
+    "El texto contiene un aviso de Nanobot («[… omitidos…]», «[… sigue con offset=…]»), que no es del archivo: "
+    "escribirlo borraría lo que falta. Lee el resto y escribe el texto real, o cambia solo otras partes con edit_file."
+)
+# As the functions below and those of texts_safety write them.
+_NOTE = re.compile(
+    r"\[… ?(?:\d+ (?:caracteres|bytes) omitidos|hasta la línea \d+|línea cortada: |y \d+ más\]|la página sigue\])"
+)
+_EDGE = 120  # characters dropped on both sides of what the sandbox left out: a secret cut in two is not recognised
 
 _REFUSALS = {
     "deny": "El usuario ha rechazado esta llamada. No la repitas; pregúntale cómo seguir.",
@@ -49,6 +62,10 @@ def more_lines(last: int, total: int) -> str:
     return f"\n[… hasta la línea {last} de {total}; sigue con offset={last + 1}]"
 
 
+def too_far(offset: int) -> str:
+    return f"El archivo es demasiado grande para llegar así a la línea {offset}: usa sed -n o tail en la shell."
+
+
 def past_the_end(total: int) -> str:
     return f"El archivo solo tiene {total} líneas."
 
@@ -65,19 +82,23 @@ def file_edited(path: str, line: int) -> str:
     return f"{path}: cambiado en la línea {line}."
 
 
-def fetched(url: str, title: str, text: str, truncated: bool) -> str:
-    end = "\n[… la página sigue]" if truncated else ""
-    return f"{title}\n{url}\n\n{text}{end}"
+def has_note(text: str) -> bool:
+    """Whether one of the notes about missing text is in it."""
+    return bool(_NOTE.search(text))
 
 
-def command_report(output: str, exit_code: int, seconds: float, *, dropped: int, timed_out: bool) -> str:
+def fetched(url: str, title: str, text: str, *, truncated: bool, limit: int) -> str:
+    """The page and its one note, in at most `limit` characters as long as the title is not endless."""
+    end = "\n[… la página sigue]"
+    head = f"{title}\n{url}\n\n"
+    room = max(0, limit - len(head) - len(end))
+    return head + text[:room] + (end if truncated or len(text) > room else "")
+
+
+def command_report(output: str, exit_code: int, seconds: float, *, timed_out: bool) -> str:
     notes = [f"código de salida {exit_code}", f"{seconds:.1f} s"]
     if timed_out:
         notes.insert(0, "detenida por superar el tiempo límite")
-    if dropped:
-        notes.append(
-            f"{dropped} bytes de salida omitidos; para verlos, guarda la salida en un archivo y léelo por partes"
-        )
     body = output.rstrip("\n")
     return f"{body}\n[{', '.join(notes)}]" if body else f"[sin salida; {', '.join(notes)}]"
 
@@ -87,6 +108,21 @@ def cut_middle(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     half = max(1, limit // 2 - 60)
-    dropped = len(text) - 2 * half
-    mark = f"[… {dropped} caracteres omitidos en medio; pide menos (offset, limit, head, tail) …]"
-    return f"{text[:half]}\n{mark}\n{text[-half:]}"
+    return _joined(text[:half], text[-half:], len(text) - 2 * half, "pide menos (offset, limit, head, tail)")
+
+
+def cut_output(text: str, limit: int, dropped: int) -> str:
+    """The same for a command's output, of which the sandbox has left out `dropped` bytes: one note for both."""
+    if len(text) <= limit and not dropped:
+        return text
+    half = max(1, limit // 2 - 80)
+    head, mark, tail = text.partition(output_dropped(dropped)) if dropped else (text, "", text)
+    edge = _EDGE if mark else 0
+    head = head[: max(0, min(half, len(head) - edge))]
+    tail = tail[max(edge, len(tail) - half) :]
+    missing = len(text) - len(mark) - len(head) - len(tail) + dropped
+    return _joined(head, tail, missing, "guárdalo en un archivo y léelo por partes")
+
+
+def _joined(head: str, tail: str, missing: int, advice: str) -> str:
+    return f"{head}\n[… {missing} caracteres omitidos en medio; {advice} …]\n{tail}"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Annotated
 
-from app.core import texts
-from app.core.contracts import CommandResult, RunLimits
+from app.core import risk_git, texts
+from app.core.contracts import RunLimits
 from app.core.errors import ToolError
 from app.core.machine import folder, machine
-from app.core.risk import git_risk, shell_risk
+from app.core.risk import free_words, git_risk, shell_risk, write_risk
 from app.core.toolkit import Risk, tool
 
-GIT = ("git", "--no-pager", "-c", "core.hooksPath=", "-c", "core.fsmonitor=false", "-c", "color.ui=false")
+_NOTES = 200  # characters for the notes below a text
 
 
 @tool(risk=shell_risk)
@@ -23,9 +27,10 @@ async def execute_shell(
     if not command.strip():
         raise ToolError(texts.EMPTY_COMMAND)
     _refuse_marks(command)
-    here = machine()
-    result = await here.sandbox.run(here.sandbox.shell(command), folder(), _limits())
-    return _report(result)
+    words = free_words(command)
+    if words[:1] == ["git"]:
+        return await _git(words[1:])
+    return await _run(words or machine().sandbox.shell(command))
 
 
 @tool()
@@ -35,25 +40,29 @@ async def read_file(
     limit: Annotated[int, "Número de líneas"] = 400,
 ) -> str:
     """Lee un archivo de texto por líneas."""
-    text = await machine().workspace.read(path, folder(), offset=max(1, offset), limit=max(1, limit))
+    first = max(1, offset)
+    text = await machine().workspace.read(path, folder(), offset=first, limit=max(1, limit))
     if not text.text:
+        if text.truncated:
+            return texts.too_far(first)
         return texts.EMPTY_FILE if text.total_lines == 0 else texts.past_the_end(text.total_lines)
-    last = text.first + text.text.rstrip("\n").count("\n")
-    return text.text + (texts.more_lines(last, text.total_lines) if text.truncated else "")
+    shown, lines, left = _whole_lines(text.text)
+    return shown + (texts.more_lines(first + lines - 1, text.total_lines) if left or text.truncated else "")
 
 
-@tool(risk=Risk.WRITE)
+@tool(risk=write_risk)
 async def write_file(
     path: Annotated[str, "Ruta, relativa al proyecto"],
     content: Annotated[str, "Contenido completo"],
 ) -> str:
     """Crea o reemplaza un archivo de texto entero."""
     _refuse_marks(content)
+    _refuse_notes(content)
     done = await machine().workspace.write(path, folder(), content)
     return texts.file_written(path, done, len(content))
 
 
-@tool(risk=Risk.WRITE)
+@tool(risk=write_risk)
 async def edit_file(
     path: Annotated[str, "Ruta, relativa al proyecto"],
     old: Annotated[str, "Fragmento exacto que hay ahora, único en el archivo"],
@@ -61,6 +70,7 @@ async def edit_file(
 ) -> str:
     """Sustituye un fragmento exacto y único de un archivo."""
     _refuse_marks(old + new)
+    _refuse_notes(old + new)
     line = await machine().workspace.edit(path, folder(), old, new)
     return texts.file_edited(path, line)
 
@@ -80,16 +90,15 @@ async def list_dir(path: Annotated[str, "Carpeta, relativa al proyecto"] = ".") 
 async def git_operation(cmd: Annotated[str, "Argumentos de git, p. ej. «status -sb»"]) -> str:
     """Ejecuta git (sin shell) en el proyecto."""
     _refuse_marks(cmd)
-    argv = split_git(cmd)
-    result = await machine().sandbox.run([*GIT, *argv], folder(), _limits())
-    return _report(result)
+    return await _git(split_git(cmd))
 
 
 @tool(risk=Risk.READ)
 async def web_fetch(url: Annotated[str, "Dirección http(s) pública"]) -> str:
     """Descarga una página pública y devuelve su texto."""
-    page = await machine().fetcher.fetch(url, machine().limits.output_chars)
-    return texts.fetched(page.url, page.title, page.text, page.truncated)
+    limit = machine().limits.output_chars
+    page = await machine().fetcher.fetch(url, limit)
+    return texts.fetched(page.url, page.title, page.text, truncated=page.truncated, limit=limit)
 
 
 ALL_TOOLS = (execute_shell, read_file, write_file, edit_file, list_dir, git_operation, web_fetch)
@@ -107,19 +116,40 @@ def split_git(cmd: str) -> list[str]:
     return argv
 
 
-def _limits() -> RunLimits:
-    limits = machine().limits
-    return RunLimits(seconds=limits.seconds, output_bytes=limits.output_chars * 2)
+async def _git(argv: Sequence[str]) -> str:
+    whole, env = risk_git.command(argv)
+    return await _run(whole, env)
 
 
-def _report(result: CommandResult) -> str:
-    """Output first, then what happened: exit code, time-out, how much was left out."""
-    return texts.command_report(
-        result.output, result.exit_code, result.seconds, dropped=result.dropped, timed_out=result.timed_out
-    )  # fmt: skip
+async def _run(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
+    """Output first, then what happened. Twice of what is shown is kept, so that its middle can be cut away here."""
+    here = machine()
+    limits = RunLimits(seconds=here.limits.seconds, output_bytes=here.limits.output_chars * 2, env=env or {})
+    result = await here.sandbox.run(argv, folder(), limits)
+    output = here.redactor.redact(result.output)
+    shown = texts.cut_output(output, here.limits.output_chars - _NOTES, result.dropped)
+    return texts.command_report(shown, result.exit_code, result.seconds, timed_out=result.timed_out)
+
+
+def _whole_lines(text: str) -> tuple[str, int, bool]:
+    """As many lines as fit once redacted, how many they are, and whether some are left."""
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)
+    room = machine().limits.output_chars - _NOTES
+    count = max(1, bisect_right(list(accumulate(map(len, lines))), room))
+    while count > 1 and len(machine().redactor.redact("".join(lines[:count]))) > room:
+        count = max(1, count - 1 - count // 20)
+    shown = "".join(lines[:count])
+    whole = machine().redactor.redact(shown)
+    return shown if len(whole) <= room else whole[:room] + texts.LINE_CUT, count, count < len(lines)
 
 
 def _refuse_marks(text: str) -> None:
     """Writing a redaction mark back would destroy the secret that stands there."""
     if machine().redactor.has_mark(text):
         raise ToolError(texts.MARK_IN_ARGUMENTS)
+
+
+def _refuse_notes(text: str) -> None:
+    """Writing a note of ours where text is missing would lose that text."""
+    if texts.has_note(text):
+        raise ToolError(texts.NOTE_IN_ARGUMENTS)

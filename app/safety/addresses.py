@@ -7,6 +7,7 @@ Sources: the IANA special-purpose registries for IPv4 and IPv6, RFC 6761 (names)
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -62,6 +63,36 @@ def is_public(address: IPAddress) -> bool:
     if address.scope_id or address not in _GLOBAL_6 or any(address in network for network in _DENIED_6):
         return False
     return (int(address) >> 32) & 0xFFFFFFFF not in _ISATAP
+
+
+def is_ours(address: IPAddress) -> bool:
+    """Whether this machine answers there, or for IPv6 perhaps a neighbour (/64). Nothing is sent to find out."""
+    return _can_bind(address) or (isinstance(address, IPv6Address) and _source(address) >> 64 == int(address) >> 64)
+
+
+def _can_bind(address: IPAddress) -> bool:
+    family = socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
+
+
+def _source(address: IPv6Address) -> int:
+    """The own address from which packets would go there; 0 when there is no way."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(address), 9))
+            return int(IPv6Address(probe.getsockname()[0].partition("%")[0]))
+    except OSError:
+        return 0
+
+
+def is_elsewhere(address: IPAddress) -> bool:
+    """A public address that is not this machine's: a cloud server often has its own public address on an interface."""
+    return is_public(address) and not is_ours(address)
 
 
 def parse_url(text: str, allow: AddressPolicy = is_public, ports: Collection[int] = PORTS) -> URL:

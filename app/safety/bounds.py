@@ -53,6 +53,15 @@ class Bounds:
         parts = _folded(real)
         return any(parts[: len(mask)] == mask for mask in self._masks)
 
+    def hides_below(self, real: Path) -> bool:
+        parts = _folded(real)
+        return any(mask[: len(parts)] == parts for mask in self._masks)
+
+    def holds(self, real: Path) -> bool:
+        """Whether a real path lies in a granted folder and is not masked."""
+        parts = _key(real.parts)
+        return any(parts[: len(root)] == root for root in self._folders) and not self.hides(real)
+
     def hidden_ids(self) -> frozenset[tuple[int, int]]:
         """Device and inode of what is masked now, whatever name leads there."""
         found: set[tuple[int, int]] = set()

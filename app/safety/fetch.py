@@ -17,7 +17,7 @@ from app.core import texts_safety as texts
 from app.core.contracts import Page
 from app.core.errors import FetchError
 from app.safety import body
-from app.safety.addresses import PORTS, AddressPolicy, is_public, parse_url, read_url
+from app.safety.addresses import PORTS, AddressPolicy, is_elsewhere, parse_url, read_url
 from app.safety.readable import readable
 
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -41,7 +41,7 @@ class WebFetcher:
         self,
         *,
         seconds: float = 20.0,
-        allow: AddressPolicy = is_public,
+        allow: AddressPolicy = is_elsewhere,
         ports: Collection[int] = PORTS,
         lookup: Lookup | None = None,
     ) -> None:

@@ -1,24 +1,37 @@
-"""The user's git identity, as plain values: commands have a HOME of their own and do not see his configuration."""
+"""What commands may know of the user's git configuration: plain values, passed on one by one.
+
+They have a HOME of their own and do not see his files, which may name programs.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 _VARIABLES = {
     "user.name": ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"),
     "user.email": ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"),
 }
+_VALUES = ("core.autocrlf", "core.eol", "safe.directory")
+_WANTED = rf"^({'|'.join((*_VARIABLES, *_VALUES))})$".replace(".", r"\.")
 
 
 def git_identity() -> dict[str, str]:
     """Environment variables for git; none when git is missing or the user never said who he is. Blocks briefly."""
-    command = ["git", "config", "--global", "--null", "--get-regexp", r"^user\.(name|email)$"]
+    command = ["git", "config", "--null", "--get-regexp", _WANTED]
+    nowhere = os.environ | {"GIT_DIR": os.devnull}  # the user's and the system's, not that of a repository here
     try:
-        done = subprocess.run(command, capture_output=True, timeout=5, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, timeout=5, check=False, stdin=subprocess.DEVNULL, env=nowhere
+        )
     except (OSError, subprocess.TimeoutExpired):
         return {}
-    found: dict[str, str] = {}
+    identity: dict[str, str] = {}
+    values: dict[str, str] = {}
     for entry in done.stdout.decode("utf-8", "replace").split("\0"):
         key, _, value = entry.partition("\n")
-        found |= dict.fromkeys(_VARIABLES.get(key, ()), value)
-    return found
+        identity |= dict.fromkeys(_VARIABLES.get(key, ()), value)
+        if key in _VALUES:
+            number = len(values) // 2
+            values |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return identity | ({"GIT_CONFIG_COUNT": str(len(values) // 2)} | values if values else {})

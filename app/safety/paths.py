@@ -33,6 +33,10 @@ _RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
 }
 
 
+class MissingPathError(WorkspaceError):
+    """A folder on the way is not there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """`name` in the open `folder`; without openat (Windows) `folder` is None and `name` the whole real path.
@@ -158,7 +162,7 @@ class _Walk(_Resolution):
             check_new_name(name)
             os.mkdir(name, dir_fd=here)
         elif info is None:
-            raise WorkspaceError(texts.no_such_file(self.asked, self.close_names(name)))
+            raise MissingPathError(texts.no_such_file(self.asked, self.close_names(name)))
         elif not stat.S_ISDIR(info.st_mode):
             raise WorkspaceError(texts.not_a_folder(str(self.real / name)))
         self.folders.append(os.open(name, _PASSAGE, dir_fd=here))

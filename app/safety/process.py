@@ -52,7 +52,7 @@ class Job:
         finally:
             deadline.cancel()
             self._ended.set()
-            _signal_tree(process, hard=True)  # nothing that it started outlives it
+            _signal_tree(process, hard=True)  # what left its process group (setsid) still outlives it
             process.wait()
         text, dropped = output.stop(DRAIN)
         return CommandResult(
@@ -61,7 +61,7 @@ class Job:
         )  # fmt: skip
 
     def stop(self) -> None:
-        """Asks the whole tree to end, and ends it a moment later. Does not block."""
+        """Asks the process group to end, and ends it a moment later. Does not block."""
         with self._lock:
             self._stopped = True
             if self._process is not None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
-from collections.abc import Iterator, Sequence
-from urllib.parse import quote
+from collections.abc import Iterable, Sequence
 
 from app.core.texts_safety import SECRET_MARK as MARK
+from app.safety.encodings import SHORTEST, encoded_forms, literal_forms
 
 _SHORT = 8  # characters; a shorter value only counts as a whole word
-_SURE = 10  # characters of an encoded form that cannot be a coincidence
 _PASSES = 4  # a mark can lay bare another secret's edge
 
 # Where a key may begin: not inside a word, but after an escape such as %3D or \n.
@@ -56,11 +53,17 @@ class SecretRedactor:
     """`secrets`: exact values. Their base64, hex, URL and JSON forms count as well, and any well-known key."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        known = {form for secret in secrets for form in _forms(secret)}
-        whole = sorted((form for form in known if len(form) >= _SHORT), key=len, reverse=True)
-        words = sorted(known - set(whole), key=len, reverse=True)
-        self._whole = whole
+        self._secrets: tuple[str, ...] = ()
+        self.add(secrets)
+
+    def add(self, values: Iterable[str]) -> None:
+        """What has just become a secret (a key saved in the dashboard) is hidden from now on."""
+        self._secrets = tuple(dict.fromkeys((*self._secrets, *filter(None, values))))
+        known = {form for secret in self._secrets for form in literal_forms(secret)}
+        words = sorted((form for form in known if len(form) < _SHORT), key=len, reverse=True)
+        self._whole = sorted((form for form in known if len(form) >= _SHORT), key=len, reverse=True)
         self._words = [re.compile(rf"(?<!\w){re.escape(word)}(?!\w)") for word in words]
+        self._encoded = [form for secret in self._secrets for form in encoded_forms(secret)]
 
     def redact(self, text: str) -> str:
         for _ in range(_PASSES):
@@ -81,30 +84,13 @@ class SecretRedactor:
         for form in self._whole:
             if any(form in part for part in pieces):
                 pieces = [inner for part in pieces for inner in part.split(form)]
-        for pattern in (*self._words, *KEY_FORMATS):
+        for pattern in (*self._words, *KEY_FORMATS, *self._encoded_in(piece)):
             pieces = [inner for part in pieces for inner in pattern.split(part)]
         return MARK.join(pieces)
 
-
-def _forms(secret: str) -> Iterator[str]:
-    """How the value can stand in a text."""
-    if not secret:
-        return
-    raw = secret.encode("utf-8", "surrogatepass")
-    yield secret
-    for form in (quote(secret, safe=""), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-        if len(form) > len(secret):
-            yield form
-    for form in (raw.hex(), raw.hex().upper(), *_base64_forms(raw)):
-        if len(form) >= _SURE:
-            yield form
-
-
-def _base64_forms(raw: bytes) -> Iterator[str]:
-    """The characters that depend on the secret alone, wherever it stands in what was encoded."""
-    for shift in range(3):
-        first = (8 * shift + 5) // 6  # characters that also depend on what comes before
-        last = (8 * (shift + len(raw))) // 6  # and those after depend on what follows
-        encoded = base64.b64encode(bytes(shift) + raw).decode()[first:last]
-        yield encoded
-        yield encoded.replace("+", "-").replace("/", "_")
+    def _encoded_in(self, piece: str) -> Iterable[re.Pattern[str]]:
+        """A search for a value in pieces is slow: it is made only where the packed text holds the value."""
+        if len(piece) < SHORTEST:
+            return ()
+        views = {pack: pack(piece) for pack in {form.pack for form in self._encoded}}
+        return [form.pattern for form in self._encoded if form.core in views[form.pack]]

@@ -58,7 +58,7 @@ class ProcessSandbox:
         return self._shell.argv(command)
 
     async def run(self, argv: Sequence[str], cwd: Path, limits: RunLimits) -> CommandResult:
-        """Cancelled: the whole tree has ended before CancelledError leaves here."""
+        """Cancelled: the process group has ended before CancelledError leaves here (not what left it by setsid)."""
         job = Job(argv, cwd, self._env | limits.env, limits)
         self._jobs.add(job)
         done = _in_thread(lambda: self._execute(job))

@@ -10,7 +10,7 @@ from typing import IO
 CHUNK = 1 << 18
 MAX_LINE = 4_000  # bytes of one line that are shown
 MAX_SHOWN = 200_000  # bytes of one window
-MAX_SCAN = 1 << 30  # bytes looked at to reach and count lines
+MAX_SCAN = 64 << 20  # bytes looked at to reach and count lines
 _PROBE = 8_192
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))

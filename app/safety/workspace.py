@@ -6,9 +6,10 @@ import asyncio
 import os
 import stat
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from app.core import texts_safety as texts
 from app.core.contracts import Entry, FileText
@@ -16,11 +17,15 @@ from app.core.errors import WorkspaceError
 from app.safety import diskfile
 from app.safety.bounds import Bounds
 from app.safety.paths import Place, code_of, encodable, locate
+from app.safety.survey import DiskSurvey
 from app.safety.textfile import Replacement, TextFormat, Window, binary_kind, read_window
 
 MAX_WHOLE = 20_000_000  # bytes of a file that is edited or written
 _HEAD = 65_536
+_THREADS = 4  # of its own: slow reads must not hold up the logs, which use the default executor
 _SHOWN_MATCHES = 10
+
+T = TypeVar("T")
 
 
 class Workspace:
@@ -28,6 +33,8 @@ class Workspace:
 
     def __init__(self, roots: Sequence[Path], hidden: Sequence[Path] = (), files: Sequence[Path] = ()) -> None:
         self._bounds = Bounds(roots, files, hidden)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="nanobot-files")
+        self.survey = DiskSurvey(self._bounds)
 
     @property
     def roots(self) -> Sequence[Path]:
@@ -38,16 +45,19 @@ class Workspace:
             return place.real
 
     async def read(self, path: str, base: Path, *, offset: int = 1, limit: int = 400) -> FileText:
-        return await asyncio.to_thread(self._read, path, base, max(1, offset), max(1, limit))
+        return await self._in_thread(lambda: self._read(path, base, max(1, offset), max(1, limit)))
 
     async def write(self, path: str, base: Path, content: str) -> str:
-        return await asyncio.to_thread(self._write, path, base, content)
+        return await self._in_thread(lambda: self._write(path, base, content))
 
     async def edit(self, path: str, base: Path, old: str, new: str) -> int:
-        return await asyncio.to_thread(self._edit, path, base, old, new)
+        return await self._in_thread(lambda: self._edit(path, base, old, new))
 
     async def list_dir(self, path: str, base: Path, limit: int = 200) -> tuple[Sequence[Entry], int]:
-        return await asyncio.to_thread(self._list_dir, path, base, limit)
+        return await self._in_thread(lambda: self._list_dir(path, base, limit))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     @contextmanager
     def _at(self, path: str, base: Path, *, create: bool = False) -> Generator[Place, None, None]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import FetchError
-from app.safety.addresses import host_allowed, is_public, parse_url
+from app.safety.addresses import host_allowed, is_elsewhere, is_ours, is_public, parse_url
 from app.safety.fetch import WebFetcher
 
 
@@ -166,9 +169,31 @@ async def test_every_answer_of_the_dns_is_checked(host: str, no_outside_network:
         asked.append(name)
         return ANSWERS[name]
 
-    fetcher = WebFetcher(lookup=lookup)
+    fetcher = WebFetcher(lookup=lookup, allow=is_public)
     with pytest.raises(FetchError, match="no es una dirección pública"):
         await fetcher.fetch(f"http://{host}/")
     await fetcher.aclose()
     assert asked == [host]
     assert no_outside_network == []
+
+
+def test_an_address_of_this_machine_is_not_the_internet(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_ours(ip_address("127.0.0.1"))
+    assert not is_ours(ip_address("93.184.216.34"))
+    monkeypatch.setattr("app.safety.addresses.is_public", lambda _: True)  # a cloud server's own public address
+    assert not is_elsewhere(ip_address("127.0.0.1"))
+    assert is_elsewhere(ip_address("93.184.216.34"))
+
+
+def test_every_interface_counts_and_the_neighbours_of_ipv6() -> None:
+    script = (
+        "from ipaddress import ip_address as a; from app.safety.addresses import is_elsewhere as e\n"
+        "print([e(a(x)) for x in ('8.8.4.4', '8.8.8.8', '2606:4700::1', '2606:4700::2', '2606:4700:0:1::2')])"
+    )
+    setup = "ip link set lo up && ip addr add 8.8.4.4/32 dev lo && ip addr add 2606:4700::1/64 dev lo nodad"
+    command = ["unshare", "-n", "sh", "-c", f'{setup} && exec "$0" -c "$1"', sys.executable, script]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return  # only where network namespaces and `ip` are to be had
+    assert done.stdout.strip() == "[False, True, False, False, True]"

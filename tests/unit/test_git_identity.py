@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -30,6 +31,28 @@ async def test_a_commit_of_the_agent_is_the_users(tmp_path: Path, monkeypatch: p
     assert "José Núñez <jose@example.com>" in await git_operation("log --format='%an <%ae>'")
 
 
+def test_plain_values_are_passed_on_and_programs_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "gitconfig"
+    config.write_text(
+        '[core]\n\tautocrlf = input\n\tpager = less\n[safe]\n\tdirectory = /a\n\tdirectory = "*"\n[user]\n\tname = x\n'
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run(["git", "config", "user.name", "el del repositorio"], check=True)
+    assert git_identity() == {
+        "GIT_AUTHOR_NAME": "x", "GIT_COMMITTER_NAME": "x", "GIT_CONFIG_COUNT": "3",
+        "GIT_CONFIG_KEY_0": "core.autocrlf", "GIT_CONFIG_VALUE_0": "input",
+        "GIT_CONFIG_KEY_1": "safe.directory", "GIT_CONFIG_VALUE_1": "/a",
+        "GIT_CONFIG_KEY_2": "safe.directory", "GIT_CONFIG_VALUE_2": "*",
+    }  # fmt: skip
+    env = os.environ | git_identity() | {"GIT_CONFIG_GLOBAL": os.devnull}
+    done = subprocess.run(["git", "config", "core.autocrlf"], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "input\n"
+
+
 def test_nobody_said_who_he_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "none"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     assert git_identity() == {}

@@ -112,7 +112,44 @@ def test_base64_is_hidden_wherever_the_value_stands_in_it(
     assert len(rest) <= around + 8  # at most the characters shared with what surrounds it
 
 
+RAW = VALUE.encode()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        RAW.hex(" "), RAW.hex(":").upper(), RAW.hex(" ", 2), RAW.hex(" ", -4), RAW.hex("-"), RAW.hex("\n"),
+        "".join(f"\\x{byte:02x}" for byte in RAW), ", ".join(f"0x{byte:02X}" for byte in RAW),
+        "clave-de%2fprueba%2b1234%3d%c3%b1", "clave-de%2Fprueba+1234=%c3%B1", "clave%2Dde/prueba%2b1234=ñ",
+        "".join(f"%{byte:02x}" for byte in RAW),
+    ],
+)  # fmt: skip
+def test_known_values_are_hidden_in_groups_and_in_any_case(redactor: SecretRedactor, form: str) -> None:
+    hidden = redactor.redact(f"a{form}b {form}")
+    assert hidden.count(MARK) == 2
+    assert len(hidden.replace(MARK, "")) <= 3 + 2 * len("\\x")
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\n    ", "\\n", "\\r\\n", " "])
+@pytest.mark.parametrize("at", range(30, 76))
+def test_base64_is_hidden_across_line_breaks(redactor: SecretRedactor, ending: str, at: int) -> None:
+    encoded = base64.b64encode(b"x" * at + RAW + b"y" * 40).decode()
+    lines = [encoded[start : start + 76] for start in range(0, len(encoded), 76)]
+    hidden = redactor.redact(ending.join(lines))
+    assert MARK in hidden
+    rest = "".join(part for line in hidden.split(MARK) for part in line.split(ending))
+    assert len(rest) <= len(base64.b64encode(b"x" * (at + 40))) + 8
+
+
+def test_a_key_saved_later_is_known_at_once(redactor: SecretRedactor) -> None:
+    late = "clave-del-panel-2026"
+    assert redactor.redact(late) == late
+    redactor.add([late, "", "abcd"])
+    assert redactor.redact(f"{late} {VALUE} {late.encode().hex(' ')} abcd") == f"{MARK} {MARK} {MARK} {MARK}"
+
+
 ORDINARY = [
+    "63 6c 61 76 65 2d 64 65 otra cosa 00:11:22:33:44:55 100%25 %zz",
     "d670460b4b4aece5915caf5c68d12f560a9fe3e4",  # git commit
     "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",  # sha256
     "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==",
@@ -173,11 +210,28 @@ def test_redacting_twice_changes_nothing_and_leaves_no_value(text: str) -> None:
 
 @pytest.mark.parametrize(
     "hostile",
-    ["eyJ", "eyJabcdefgh.", "sk-", "sk-proj-", "-----BEGIN RSA PRIVATE KEY-----\n", "1", "12345678:", "a", "\n", "%3D"],
+    [
+        "eyJ",
+        "eyJabcdefgh.",
+        "sk-",
+        "sk-proj-",
+        "-----BEGIN RSA PRIVATE KEY-----\n",
+        "1",
+        "12345678:",
+        "a",
+        "\n",
+        "%3D",
+        "63 ",
+        "0x63, ",
+        "\\x63",
+        "Y2xh\n",
+        "%63",
+        "%",
+    ],
 )
 def test_time_grows_with_the_length_only(redactor: SecretRedactor, hostile: str) -> None:
     def seconds(size: int) -> float:
-        text = "-----BEGIN PRIVATE KEY-----\n" + hostile * (size // len(hostile))
+        text = "-----BEGIN PRIVATE KEY-----\n" + hostile * (size // len(hostile)) + RAW.hex(" ") + quote(VALUE).lower()
         began = time.perf_counter()
         redactor.redact(text)
         return time.perf_counter() - began

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -84,11 +87,11 @@ async def test_a_huge_file_is_read_in_bounded_memory(workspace: Workspace, root:
     import tracemalloc
 
     with (root / "big.log").open("wb") as file:
-        for _ in range(64):
+        for _ in range(50):
             file.write((b"x" * 1_023 + b"\n") * 1_024)
         file.write(b"y" * 10_000_000 + b"\nfin\n")
     tracemalloc.start()
-    found = await workspace.read("big.log", root, offset=65_536, limit=3)
+    found = await workspace.read("big.log", root, offset=51_200, limit=3)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8_000_000
@@ -99,7 +102,41 @@ async def test_a_huge_file_is_read_in_bounded_memory(workspace: Workspace, root:
     assert "shell" in second
     assert len(second) < 5_000
     assert third == "fin"
-    assert found.total_lines == 65_538
+    assert found.total_lines == 51_202
+
+
+async def test_a_scan_has_an_end(workspace: Workspace, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(textfile, "CHUNK", 10)
+    monkeypatch.setattr(textfile, "MAX_SCAN", 100)
+    (root / "a.txt").write_text("uno\n" * 1_000)
+    beyond = await workspace.read("a.txt", root, offset=900)
+    assert (beyond.text, beyond.truncated) == ("", True)
+    assert textfile.MAX_SCAN < 100_000_000
+
+
+async def test_slow_reads_hold_up_nobody_else(
+    workspace: Workspace, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The logs are written in the default executor: reads have threads of their own, and few."""
+    running = most = 0
+    lock, go = threading.Lock(), threading.Event()
+
+    def slow(*_: object) -> None:
+        nonlocal running, most
+        with lock:
+            running, most = running + 1, max(most, running + 1)
+        go.wait(10)
+        with lock:
+            running -= 1
+
+    monkeypatch.setattr(workspace, "_read", slow)
+    reads = [asyncio.create_task(workspace.read("a.txt", root)) for _ in range(40)]
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(2):
+        await asyncio.to_thread(time.sleep, 0)
+    go.set()
+    await asyncio.gather(*reads)
+    assert most <= 4
 
 
 async def test_a_cut_line_never_ends_inside_a_character(workspace: Workspace, root: Path) -> None:

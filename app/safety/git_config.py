@@ -1,0 +1,58 @@
+"""What a repository's configuration says, as far as it matters here: whether it is nothing but harmless values.
+
+An allow-list: a key that is not known to be harmless may name a program (filters, textconv, pagers, ssh, gpg…) or a
+file outside. Source: git-config(1); the grammar is a strict part of git's own, and the rest is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+MAX_CONFIG = 262_144  # bytes
+
+_HEADER = re.compile(r'\[([A-Za-z0-9-]+)(?:\.[A-Za-z0-9.-]*|[ \t]+"(?:[^"\\\n]|\\.)*")?\][ \t]*')
+_KEY = re.compile(r"([A-Za-z][A-Za-z0-9-]*)[ \t]*(?:=[ \t]*(.*))?")
+_SECTIONS = frozenset(
+    re.findall(
+        r"\w+",
+        """advice author branch color column commit committer fetch gc gui http i18n index lfs maintenance pack pull
+        push rebase rerere tag url user""",
+    )
+)
+# core.hooksPath (husky sets it everywhere) and core.fsmonitor are here because every git of ours overrides them by -c.
+_KEYS = {
+    "core": """abbrev autocrlf bare bigfilethreshold checkstat commentchar compression eol filemode fscache fsmonitor
+        hookspath ignorecase logallrefupdates longpaths precomposeunicode preloadindex protecthfs protectntfs quotepath
+        repositoryformatversion safecrlf sparsecheckout sparsecheckoutcone symlinks trustctime untrackedcache
+        warnambiguousrefs""",
+    "diff": """algorithm colormoved colormovedws context indentheuristic interhunkcontext mnemonicprefix noprefix
+        renamelimit renames statgraphwidth suppressblankempty wserrorhighlight""",
+    "extensions": "compatobjectformat objectformat refstorage relativeworktrees worktreeconfig",
+    "init": "defaultbranch",
+    "log": "abbrevcommit date decorate follow mailmap showroot",
+    "merge": "conflictstyle ff renames",
+    "remote": "fetch gh-resolved mirror prune prunetags push pushurl skipdefaultupdate skipfetchall tagopt url",
+    "status": "aheadbehind branch relativepaths renames short showstash showuntrackedfiles",
+    "submodule": "active branch url",
+}
+_HARMLESS = {section: frozenset(keys.split()) for section, keys in _KEYS.items()}
+
+
+def entries(text: str) -> Iterator[tuple[str, str, str]]:
+    """Section (without a subsection), key and raw value. Raises ValueError for what is not certain to be understood."""
+    section = ""
+    for line in text.split("\n"):
+        rest = line.strip(" \t\r")
+        if header := _HEADER.match(rest):
+            section, rest = header[1].lower(), rest[header.end() :]
+        if not rest or rest[0] in "#;":
+            continue
+        key = _KEY.fullmatch(rest)
+        if key is None or not section or rest.endswith("\\") or not rest.replace("\t", " ").isprintable():
+            raise ValueError(line)
+        yield section, key[1].lower(), key[2] or ""
+
+
+def is_harmless(section: str, key: str) -> bool:
+    return section in _SECTIONS or key in _HARMLESS.get(section, ())
