@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
@@ -275,8 +276,9 @@ class Settings(BaseSettings):
 
     def secrets(self) -> list[str]:
         """The values that may never appear in a log, an answer or a file."""
-        values = [value for _, value in self if isinstance(value, SecretStr)]
-        return [v for s in values if len(v := s.get_secret_value()) >= 4]
+        values = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
+        values += [urlsplit(str(value)).password or "" for name, value in self if value and name.endswith("_url")]
+        return [value for value in values if len(value) >= 4]
 
 
 def load_settings(**values: Any) -> Settings:

@@ -49,7 +49,9 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
 
 
 def _web_parts(house: House) -> WebParts:
-    return WebParts(house.settings, house.store, house.hub, house.inbox, house.reporter.report)
+    return WebParts(
+        house.settings, house.store, house.hub, house.inbox, house.reporter.report, house.parts.machine.redactor
+    )
 
 
 async def _open(house: House, telegram: TelegramService) -> None:

@@ -43,7 +43,9 @@ async def running_site(settings: Settings, brain: ScriptedBrain | None = None) -
     async with running_house(settings, brain or ScriptedBrain()) as house:
         app = FastAPI()
         install(app)
-        parts = WebParts(house.settings, house.store, house.hub, house.inbox, house.reporter.report)
+        parts = WebParts(
+            house.settings, house.store, house.hub, house.inbox, house.reporter.report, house.parts.machine.redactor
+        )
         async with serving(app, parts):
             yield Site(house, app)
 

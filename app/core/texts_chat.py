@@ -97,7 +97,7 @@ def question(kind: str, tool: str, arguments: Mapping[str, object], folder: str,
         why = "Se quedó a medias cuando Nanobot se detuvo: no sé si llegó a hacerse. ¿La repito?"
     else:
         why = f"¿Lo permito? Pregunto porque {_RISKS.get(risk, 'puede tener consecuencias')}."
-    return f"**{_TOOL_TITLES.get(tool, tool)}** en `{folder}`\n{shown}\n{why}"
+    return f"**{_TOOL_TITLES.get(tool, tool)}** en `{visible(folder)}`\n{shown}\n{why}"
 
 
 def _argument(name: str, value: object) -> str:

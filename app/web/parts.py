@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
 from app.config import Settings
-from app.core.contracts import SessionStore
+from app.core.contracts import Redactor, SessionStore
 from app.core.inbox import Inbox
 from app.core.live import LiveHub
 from app.core.status import StatusReport
@@ -25,6 +25,7 @@ class WebParts:
     hub: LiveHub
     inbox: Inbox
     status: Callable[[], Awaitable[StatusReport]]
+    redactor: Redactor
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ async def save(request: Request, parts: PartsHere) -> Response:
     checked = await asyncio.to_thread(_checked, fields, given, parts.settings)
     if any(state.error for state in checked):
         return await _page(request, parts, 422, fields=checked)
+    parts.redactor.add(given[state.field.variable] for state in fields if state.field.secret and _is_new(state, given))
     await asyncio.to_thread(update_config, parts.settings.data_dir / CONFIG_FILE, given)
     return RedirectResponse("/configuracion?guardado=ajustes", 303)
 
@@ -145,6 +146,10 @@ def _text(value: object) -> str:
     if value is None or isinstance(value, SecretStr):
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _is_new(state: FieldState, given: dict[str, str]) -> bool:
+    return bool(given.get(state.field.variable))
 
 
 def _given(state: FieldState, form: FormData) -> str | None:

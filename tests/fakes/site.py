@@ -20,7 +20,9 @@ from tests.support import make_settings, running_house
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     settings = make_settings(Path(os.environ["SITE_FOLDER"]))
     async with running_house(settings, ScriptedBrain()) as house:
-        parts = WebParts(house.settings, house.store, house.hub, house.inbox, house.reporter.report)
+        parts = WebParts(
+            house.settings, house.store, house.hub, house.inbox, house.reporter.report, house.parts.machine.redactor
+        )
         async with serving(app, parts):
             yield
     sys.stderr.write("lifespan is over\n")

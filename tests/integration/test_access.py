@@ -770,3 +770,10 @@ async def test_pages_carry_no_inline_code_and_nothing_from_elsewhere(local: Site
             scripts = re.findall(r"<script([^>]*)>", html)
             assert all("src=" in script or "application/json" in script for script in scripts), path
             assert not re.search(r'(?:src|href)="(?:https?:)?//[^"]*"(?! rel="noopener)', html), path
+
+
+async def test_a_key_saved_in_the_dashboard_is_hidden_at_once(tmp_path: Path) -> None:
+    async with running_site(make_settings(tmp_path)) as site, site.browser() as browser:
+        form = {"GROQ_API_KEY": "clave-nueva-0123456789", "csrf": await token(browser, "/configuracion")}
+        assert (await browser.post("/configuracion", data=form)).status_code == 303
+        assert "clave-nueva" not in site.house.parts.machine.redactor.redact("la clave-nueva-0123456789 es")

@@ -11,6 +11,7 @@ from loguru import logger
 
 from app.config import CODE_DIR, Settings, fixed_by_environment, load_settings
 from app.core.errors import ConfigError
+from tests.support import make_settings
 
 SECRET = "gsk_secreto"
 
@@ -306,3 +307,8 @@ def test_the_example_explains_every_setting_and_shows_its_default() -> None:
     assert load_settings() == plain
     unset = {name for name, value in plain if value is None or value == []}
     assert {name.lower() for name, value in shown.items() if not value} == unset, "a default that is not shown"
+
+
+def test_a_password_in_an_address_is_a_secret(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, local_llm_base_url="http://ana:clave-larga@localhost:11434/v1")
+    assert "clave-larga" in settings.secrets()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -137,6 +137,10 @@ class Surroundings(Protocol):
 
 class Redactor(Protocol):
     def redact(self, text: str) -> str: ...
+
+    def add(self, values: Iterable[str]) -> None:
+        """Hides these, too, from now on."""
+        ...
 
     def has_mark(self, text: str) -> bool:
         """Whether the text holds a redaction mark: writing it back would destroy a secret."""
