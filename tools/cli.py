@@ -18,6 +18,7 @@ HELP = """\
   check   solo las comprobaciones estáticas: formato, estilo, tipos, importaciones, tamaños, dependencias
   fix     arregla formato y estilo
   bench   mediciones (python -m bench)
+  crash   mata el servidor en cada punto de cada escenario y comprueba que nada se pierde ni se repite (Linux)
   lock    recalcula poetry.lock y requirements/ tras cambiar pyproject.toml (necesita Poetry)
 """
 
@@ -71,11 +72,19 @@ def fix(_: list[str]) -> int:
 
 
 def bench(arguments: list[str]) -> int:
+    return module("bench", arguments)
+
+
+def crash(arguments: list[str]) -> int:
+    return module("tests.crash", arguments)
+
+
+def module(name: str, arguments: list[str]) -> int:
     python = Environment().ensure(DEV)
     tools, _ = testkit.ensure(python)
-    exported = {name: str(path) for name, path in tools.items()}
+    exported = {variable: str(path) for variable, path in tools.items()}
     return subprocess.run(
-        [str(python), "-m", "bench", *arguments], cwd=ROOT, env={**os.environ, **exported}, check=False
+        [str(python), "-m", name, *arguments], cwd=ROOT, env={**os.environ, **exported}, check=False
     ).returncode
 
 
@@ -87,4 +96,4 @@ def in_ci() -> bool:
     return os.environ.get("CI", "").lower() in {"1", "true"}
 
 
-COMMANDS = {"run": run, "test": test, "check": check, "fix": fix, "bench": bench, "lock": relock}
+COMMANDS = {"run": run, "test": test, "check": check, "fix": fix, "bench": bench, "crash": crash, "lock": relock}
