@@ -1,4 +1,4 @@
-"""Nanobot's one command: python3 dev.py run | test | check | fix | bench | lock  (py dev.py on Windows).
+"""Nanobot's one command: python3 dev.py run | test | check | fix | bench | crash | lock  (py dev.py on Windows).
 
 Python >= 3.11 and nothing else; what it does is in tools/. To add a dependency: edit pyproject.toml, then
 `python3 dev.py lock` (Poetry with poetry-plugin-export), and commit poetry.lock with requirements/.

@@ -61,7 +61,13 @@ def read_dotenv(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     line = re.compile(r"""^\s*(?:export\s+)?(HOST|PORT)\s*=\s*(["']?)([^"'#\s]+)\2\s*(?:#.*)?$""", re.MULTILINE)
-    return {name: value for name, _, value in line.findall(path.read_text("utf-8-sig"))}
+    return {name: value for name, _, value in line.findall(text_of(path.read_bytes()))}
+
+
+def text_of(raw: bytes) -> str:
+    """PowerShell's `>` writes UTF-16. What is no text at all is refused by the application, with a reason."""
+    encoding = "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    return raw.decode(encoding, "replace")
 
 
 def refuse_taken_port(host: str, port: int) -> None:

@@ -110,6 +110,12 @@ def test_address_prefers_options_then_environment_then_dotenv(
     assert serve.address(arguments, tmp_path / ".env") == expected
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "latin-1"])
+def test_the_address_is_read_from_what_other_editors_write(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / ".env").write_bytes("# año\nPORT=8123\n".encode(encoding))
+    assert serve.address([], tmp_path / ".env")[1] == 8123
+
+
 @pytest.mark.parametrize("port", ["ocho", "0", "65536", "-1"])
 def test_a_malformed_port_is_named(tmp_path: Path, port: str) -> None:
     with pytest.raises(SetupError, match="PORT debe ser un número"):
