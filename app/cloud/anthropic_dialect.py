@@ -7,15 +7,16 @@ own turn, where nothing before them changes, and left out of older turns.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from app.cloud import jsonvalues as js
 from app.cloud.failures import Origin, from_event
-from app.cloud.history import arguments_object, paired, wire_id
+from app.cloud.history import arguments_object, encodable, own_names, paired, wire_id, wire_name
 from app.cloud.openai_dialect import StopReason, finished_items
-from app.core.contracts import ModelRequest, StreamItem, TextDelta
+from app.core.contracts import ModelRequest, StreamItem, TextDelta, ToolSchema
 from app.core.messages import Message, NativeBlocks, ToolCall, Usage
-from app.core.usage import price
+from app.core.usage import count_size, price
 
 PROVIDER = "anthropic"
 _CACHE: js.Object = {"type": "ephemeral"}
@@ -24,12 +25,16 @@ _NO_OUTPUT = "(sin salida)"
 _STOPS: dict[str, StopReason] = {
     "max_tokens": "length", "model_context_window_exceeded": "length", "pause_turn": "length", "refusal": "refusal",
 }  # fmt: skip
+_DELTA_FIELDS = {
+    "text_delta": "text", "input_json_delta": "partial_json",
+    "thinking_delta": "thinking", "signature_delta": "signature",
+}  # fmt: skip
 
 
 def messages_body(request: ModelRequest, *, replay: bool = True) -> js.Object:
     """`replay`: send this model's own thinking blocks of the current turn back to it."""
     history = paired(request.messages)
-    system = [request.system] if request.system.strip() else []
+    system = [encodable(request.system)] if request.system.strip() else []
     while history and history[0].role == "system":
         system.append(history.pop(0).content)
     body: js.Object = {
@@ -42,7 +47,8 @@ def messages_body(request: ModelRequest, *, replay: bool = True) -> js.Object:
         body["system"] = [{"type": "text", "text": "\n\n".join(system), "cache_control": _CACHE}]
     if request.tools:
         tools: list[js.Object] = [
-            {"name": t.name, "description": t.description, "input_schema": t.parameters} for t in request.tools
+            {"name": wire_name(t.name), "description": t.description, "input_schema": t.parameters}
+            for t in request.tools
         ]
         if not system:  # otherwise the breakpoint of the system prompt, which follows them, covers the tools
             tools[-1]["cache_control"] = _CACHE
@@ -105,7 +111,7 @@ def _assistant_blocks(message: Message, model: str) -> list[object]:
         return [dict(block) for block in blocks]
     text: list[object] = [{"type": "text", "text": message.content}] if message.content.strip() else []
     return text + [
-        {"type": "tool_use", "id": wire_id(c.id), "name": c.name, "input": arguments_object(c.arguments)}
+        {"type": "tool_use", "id": wire_id(c.id), "name": wire_name(c.name), "input": arguments_object(c.arguments)}
         for c in message.tool_calls
     ]
 
@@ -122,15 +128,21 @@ def _own_blocks(message: Message, model: str) -> list[js.Object]:
 class MessageReader:
     """One streamed message. Thinking is kept as native blocks and never shown."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, tools: Sequence[ToolSchema] = ()) -> None:
         self.started = False
         self.finished = False
+        self.said = 0
         self._origin = origin
+        self._names = own_names(tools)
         self._blocks: dict[int, js.Object] = {}
-        self._inputs: dict[int, str] = {}
-        self._usage: js.Object = {}
+        self._pieces: defaultdict[tuple[int, str], list[str]] = defaultdict(list)  # of each field of each block
+        self._counts: js.Object = {}
         self._stop = ""
         self._said_something = False
+
+    @property
+    def complete(self) -> bool:
+        return bool(self._stop)
 
     def feed(self, event: str, data: str) -> Iterator[StreamItem]:
         if event == "ping":
@@ -151,7 +163,7 @@ class MessageReader:
         index = js.as_int(body.get("index"))
         match kind:
             case "message_start":
-                self._usage |= js.as_object(js.as_object(body.get("message")).get("usage"))
+                self._counts |= js.as_object(js.as_object(body.get("message")).get("usage"))
             case "content_block_start":
                 yield from self._begin(index, dict(js.as_object(body.get("content_block"))))
             case "content_block_delta":
@@ -159,7 +171,7 @@ class MessageReader:
             case "message_delta":
                 self._stop = js.as_text(js.as_object(body.get("delta")).get("stop_reason")) or self._stop
                 usage = js.as_object(body.get("usage"))
-                self._usage |= {name: count for name, count in usage.items() if count is not None}
+                self._counts |= {name: count for name, count in usage.items() if count is not None}
             case "message_stop":
                 self.finished = True
             case _:
@@ -167,7 +179,6 @@ class MessageReader:
 
     def _begin(self, index: int, block: js.Object) -> Iterator[StreamItem]:
         self._blocks[index] = block
-        self._inputs[index] = ""
         if block.get("type") == "text":
             if self._said_something:  # a new paragraph after thinking or a call
                 yield TextDelta("\n\n")
@@ -176,52 +187,49 @@ class MessageReader:
                 yield TextDelta(text)
 
     def _extend(self, index: int, delta: js.Object) -> Iterator[StreamItem]:
-        block = self._blocks.get(index)
-        if block is None:
+        if index not in self._blocks:
             raise self._origin.broken()
-        match delta.get("type"):
-            case "text_delta":
-                text = js.as_text(delta.get("text"))
-                block["text"] = js.as_text(block.get("text")) + text
-                self._said_something = self._said_something or bool(text)
-                yield TextDelta(text)
-            case "input_json_delta":
-                self._inputs[index] += js.as_text(delta.get("partial_json"))
-            case "thinking_delta":
-                block["thinking"] = js.as_text(block.get("thinking")) + js.as_text(delta.get("thinking"))
-            case "signature_delta":
-                block["signature"] = js.as_text(block.get("signature")) + js.as_text(delta.get("signature"))
-            case _:
-                pass
+        field = _DELTA_FIELDS.get(js.as_text(delta.get("type")))
+        if field is None:  # a kind of delta that later versions of the API add
+            return
+        piece = js.as_text(delta.get(field))
+        self.said += len(piece)
+        self._pieces[index, field].append(piece)
+        if field == "text":
+            self._said_something = self._said_something or bool(piece)
+            yield TextDelta(piece)
 
     def end(self) -> Iterator[StreamItem]:
         if not self._stop:
             raise self._origin.broken()
-        calls = [self._call(index, block) for index, block in self._blocks.items() if block.get("type") == "tool_use"]
-        stop = _STOPS.get(self._stop, "stop")
-        yield from finished_items(calls, stop, self._read_usage(), self._native())
+        for (index, field), pieces in self._pieces.items():
+            block = self._blocks[index]
+            block[field] = js.as_text(block.get(field)) + "".join(pieces)
+        calls = [self._call(block) for block in self._blocks.values() if block.get("type") == "tool_use"]
+        yield from finished_items(calls, _STOPS.get(self._stop, "stop"), self.usage, self._native())
 
-    def _call(self, index: int, block: js.Object) -> ToolCall:
-        arguments = self._inputs[index] or js.dump(js.as_object(block.get("input")))
-        return ToolCall(id=js.as_text(block.get("id")), name=js.as_text(block.get("name")), arguments=arguments)
+    def _call(self, block: js.Object) -> ToolCall:
+        arguments = js.as_text(block.pop("partial_json", "")) or js.dump(js.as_object(block.get("input")))
+        block["input"] = arguments_object(arguments)
+        name = js.as_text(block.get("name"))
+        return ToolCall(id=js.as_text(block.get("id")), name=self._names.get(name, name), arguments=arguments)
 
     def _native(self) -> NativeBlocks | None:
         """Worth keeping only when there is something that plain messages cannot say."""
         blocks = list(self._blocks.values())
         if not any(block.get("type") in {"thinking", "redacted_thinking"} for block in blocks):
             return None
-        for index, block in self._blocks.items():
-            if block.get("type") == "tool_use":
-                block["input"] = arguments_object(self._inputs[index] or js.dump(js.as_object(block.get("input"))))
         whole = [b for b in blocks if b.get("type") != "text" or js.as_text(b.get("text")).strip()]
         return NativeBlocks(provider=PROVIDER, model=self._origin.model, blocks=whole)
 
-    def _read_usage(self) -> Usage:
-        cached = js.as_int(self._usage.get("cache_read_input_tokens"))
-        written = js.as_int(self._usage.get("cache_creation_input_tokens"))
+    @property
+    def usage(self) -> Usage:
+        cached = js.as_int(self._counts.get("cache_read_input_tokens"))
+        written = js.as_int(self._counts.get("cache_creation_input_tokens"))
+        said = 0 if self.complete else count_size(self.said)  # message_start always says 1
         usage = Usage(
-            input=js.as_int(self._usage.get("input_tokens")) + cached + written,
-            output=js.as_int(self._usage.get("output_tokens")),
+            input=js.as_int(self._counts.get("input_tokens")) + cached + written,
+            output=max(js.as_int(self._counts.get("output_tokens")), said),
             cached=cached,
         )
         return usage.model_copy(update={"usd": price(PROVIDER, self._origin.model, usage, written)})

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import replace
+from math import inf
+
+from loguru import logger
 
 from app.cloud import jsonvalues as js
 from app.cloud.failures import Origin
 from app.cloud.limits import RateLimits
-from app.cloud.streaming import Patience, ReplyReader, collect, read_reply
+from app.cloud.streaming import Patience, Progress, ReplyReader, collect, read_reply
 from app.config import Settings
 from app.core.contracts import ModelRequest, StreamItem
+from app.core.errors import ProviderError
 from app.core.messages import Message, Reply, as_messages
 
 CONNECT_SECONDS = 10.0  # for TCP and TLS, within the time to the first token
@@ -21,6 +26,7 @@ MAX_CONNECTIONS = 200  # calls at the same time to one provider; more wait for a
 KEEPALIVE_SECONDS = 55.0  # shorter than the usual 60 s of servers and proxies
 # An event stream gains little from compression, and proxies hold it back to compress it.
 PLAIN = {"Accept-Encoding": "identity"}
+_HEADER_TEXT = re.compile(r"[\x20-\x7e]*")  # what a key may consist of
 
 
 class ModelProvider(ABC):
@@ -30,6 +36,7 @@ class ModelProvider(ABC):
     variable: str = ""
     paid: bool = False
     default_window: int = 8192
+    gone_seconds: float = inf  # until a model that is said to be gone is asked again
 
     def __init__(
         self, settings: Settings, models: Sequence[str], secret: str = "", clock: Callable[[], float] = time.time
@@ -56,26 +63,47 @@ class ModelProvider(ABC):
         request = ModelRequest(as_messages(messages), model=model or self.models[0], max_tokens=max_tokens)
         return await collect(self.stream(request), self.origin(request.model))
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[StreamItem, None]:
+    async def stream(self, request: ModelRequest, progress: Progress | None = None) -> AsyncGenerator[StreamItem, None]:
         """Raises a ProviderError; without a StreamEnd nothing of it may be used."""
         request = request if request.model else replace(request, model=self.models[0])
-        async for item in self._exchange(request, self._body(request)):
+        origin = self.origin(request.model)
+        self.check_key(origin)
+        try:
+            async with aclosing(self._speak(request, progress or Progress())) as items:
+                async for item in items:
+                    yield item
+        except ProviderError:
+            raise
+        except Exception as error:  # noqa: BLE001  boundary: whatever an SDK makes of a strange address, is its provider's failure
+            logger.error("{} {}: {}", origin.provider, origin.model, origin.scrub(f"{type(error).__name__}: {error}"))
+            raise origin.unexpected(error) from None
+
+    async def _speak(self, request: ModelRequest, progress: Progress) -> AsyncGenerator[StreamItem, None]:
+        async for item in self._exchange(request, self._body(request), progress):
             yield item
 
-    async def _exchange(self, request: ModelRequest, body: js.Object) -> AsyncGenerator[StreamItem, None]:
+    async def _exchange(
+        self, request: ModelRequest, body: js.Object, progress: Progress
+    ) -> AsyncGenerator[StreamItem, None]:
         origin = self.origin(request.model)
-        patience = Patience(self._first_token_seconds, self._stall_seconds, origin)
+        reader = progress.reader = self._reader(request, origin)
+        patience = Patience(self._first_token_seconds, self._stall_seconds, request.max_tokens, origin)
         async with AsyncExitStack() as stack:
             chunks = await patience.opened(stack.enter_async_context(self._connect(body, origin)))
-            async for item in read_reply(chunks, self._reader(request, origin), patience):
+            async for item in read_reply(chunks, reader, patience):
                 yield item
+
+    def check_key(self, origin: Origin) -> None:
+        """Raises CredentialRejected for a key that cannot even be sent (pasted with a line end, an invisible sign)."""
+        if not _HEADER_TEXT.fullmatch(self._secret):
+            raise origin.bad_key()
 
     def note_headers(self, model: str, headers: Mapping[str, str]) -> None:
         if limits := RateLimits.from_headers(headers, self._clock()):
             self.limits[model] = limits
 
     async def warm_up(self) -> None:  # noqa: B027
-        """Loads what the first call needs, off the event loop."""
+        """Loads what the first call needs, off the event loop. May raise anything that an import can."""
 
     async def known_models(self) -> Mapping[str, int]:
         """The ids that the provider lists, each with its context window in tokens (0: not said).

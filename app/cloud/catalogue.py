@@ -8,6 +8,7 @@ import aiohttp
 
 from app.cloud import jsonvalues as js
 from app.cloud.failures import Origin, from_status
+from app.cloud.transport import read_capped
 
 _TIMEOUT = aiohttp.ClientTimeout(total=15, connect=10)
 _MAX_BYTES = 4_000_000
@@ -27,10 +28,7 @@ async def fetch_json(url: str, headers: Mapping[str, str], origin: Origin) -> ob
             aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session,
             session.get(url, headers=headers) as response,
         ):
-            raw = await response.content.read(_MAX_BYTES)
-            while len(raw) < _MAX_BYTES and (more := await response.content.read(_MAX_BYTES)):
-                raw += more
-            body = decode(raw)
+            body = decode(await read_capped(response.content, _MAX_BYTES))
             if response.status >= 400:
                 raise from_status(response.status, body, response.headers, origin)
             return body

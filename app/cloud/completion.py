@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
+import random
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from app.cloud.failures import UNSTATED_REST
+from app.cloud.attempt import Attempts
+from app.cloud.failures import Declined, SpendLimitReached
 from app.cloud.retrying import RETRIES
-from app.cloud.routing import FAIR_OUTPUT, MIN_OUTPUT, Route
+from app.cloud.route import FAIR_OUTPUT, MIN_OUTPUT, Refusal, Route
 from app.cloud.streaming import build_reply
 from app.cloud.tool_repair import repaired_calls, retry_note
 from app.core import texts
-from app.core.contracts import (
-    CallOptions,
-    LiveEvent,
-    ModelRequest,
-    StreamEnd,
-    StreamItem,
-    TextDelta,
-    ToolCallDelta,
-)
+from app.core.contracts import CallOptions, LiveEvent, ModelRequest, StreamEnd
 from app.core.errors import (
     AllFailed,
     BadToolCall,
@@ -42,11 +32,15 @@ from app.core.errors import (
     TurnPostponed,
     Unreachable,
 )
-from app.core.messages import Message, Reply, ToolCall, Usage
-from app.core.usage import count_message, count_request, count_text, price
+from app.core.messages import Message, Reply
+from app.core.usage import count_request
 
 if TYPE_CHECKING:
     from app.cloud.providers import ProviderManager
+
+REJECTED_SECONDS = 600.0  # before a rejected key is tried again
+SPEND_LIMIT_SECONDS = 3 * 3600.0  # before an account that has spent its limit is tried again
+_SPREAD_SECONDS, _MOST_SPREAD = 0.1, 5.0  # per turn that waits for the same model, and in all
 
 
 class Completion:
@@ -54,9 +48,9 @@ class Completion:
         self._manager = manager
         self._request = request
         self._options = options
-        self._raw_tokens = count_request(request)
-        self._deadline = manager.clock() + options.deadline - asyncio.get_running_loop().time()
-        self._attempts: list[ProviderError] = []
+        self._attempts = Attempts(manager, request, options)
+        self._failures: list[ProviderError] = []
+        self._outgrown: list[TooLarge] = []
         self._hopeless: set[Route] = set()
         self._may_pay: bool | None = None
 
@@ -64,15 +58,16 @@ class Completion:
         while True:
             if reply := await self._ask_everyone():
                 return reply
-            waiting = self._first_back()
-            if waiting is None or waiting.resting_until >= self._deadline:
-                raise self._verdict(waiting)
-            await self._pause(waiting)
+            resting = self._resting()
+            route = next(filter(self._worth_waiting_for, resting), None)
+            if route is None or self._outgrown:  # a shorter conversation helps at once
+                raise self._verdict(resting[0] if resting else None)
+            await self._pause(route)
 
     # ------------------------------------------------------------ who is asked
 
     async def _ask_everyone(self) -> Reply | None:
-        need = self._raw_tokens + min(self._request.max_tokens, FAIR_OUTPUT)
+        need = count_request(self._request) + min(self._request.max_tokens, FAIR_OUTPUT)
         queue = deque(self._manager.router.order(self._request.model, need))
         while queue:
             route = queue.popleft()
@@ -81,8 +76,9 @@ class Completion:
             try:
                 return await self._ask(route)
             except ProviderError as error:
-                self._attempts.append(error)
                 logger.warning("{} {} failed: {} ({})", error.provider, error.model, type(error).__name__, error)
+                self._failures.append(error)
+                self._manager.activity.trouble.set()
                 self._learn_from(error, route, queue)
         return None
 
@@ -98,38 +94,46 @@ class Completion:
             return await self._with_retries(route, (retry_note(error),))
 
     async def _with_retries(self, route: Route, notes: tuple[Message, ...]) -> Reply:
-        retries = RETRIES if route.breaker.closed else 0
         return await self._manager.retry_logic(
-            lambda: self._attempt(route, notes), retries=retries, until=self._deadline
+            lambda: self._attempts.ask(route, notes),
+            retries=RETRIES if route.breaker.closed else 0,
+            until=self._attempts.deadline,
+            hopeful=lambda: route.breaker.closed and self._bears_waiting(route),
         )
+
+    def _bears_waiting(self, route: Route) -> bool:
+        """A limit that comes back again and again is no short one, whatever `retry-after` says."""
+        return self._attempts.limited[route] <= RETRIES
 
     async def _allow_cost(self, route: Route) -> None:
         if not route.provider.paid:
             return
-        budget = self._manager.settings.daily_budget_usd
-        if self._manager.ledger.today() >= budget:
-            raise OverBudget(texts.over_budget(budget), **route.origin.blame)
+        self._attempts.check_budget(route)
         if self._may_pay is None and self._manager.settings.ask_before_paid:
             asked = self._manager.clock()
             self._may_pay = await self._options.may_pay(route.provider.name)
-            self._deadline += self._manager.clock() - asked  # a person's time to answer is not the models'
+            self._attempts.deadline += self._manager.clock() - asked  # a person's time to answer is not the models'
         if self._may_pay is False:
             raise RequestRefused(texts.PAY_DECLINED, **route.origin.blame)
+
+    # ------------------------------------------------------------ what a failure teaches
 
     def _learn_from(self, error: ProviderError, route: Route, queue: deque[Route]) -> None:
         name, now = route.provider.name, self._manager.clock()
         match error:
             case RateLimited():
-                route.rest(now + (UNSTATED_REST if error.retry_after is None else error.retry_after))
+                seconds = route.rest_seconds(error.retry_after)
+                route.rest(now + seconds)
+                self._failures[-1] = route.origin.rate_limited(seconds)
             case TooLarge():
                 self._learn_limit(error, route, queue)
             case ModelGone():
-                route.gone = True
+                self._manager.router.set_aside(route)
                 self._manager.notice_gone(route)
             case CredentialRejected():
-                self._manager.router.reject(name)
-                self._manager.notice(f"key:{name}", str(error))
-                self._drop(name, queue)
+                self._leave_alone(Refusal(now + REJECTED_SECONDS, "rejected", str(error)), route, queue)
+            case SpendLimitReached():
+                self._leave_alone(Refusal(now + SPEND_LIMIT_SECONDS, "resting", str(error)), route, queue)
             case OverBudget():
                 self._drop(name, queue)
             case Unreachable() | BrokenReply():
@@ -142,10 +146,15 @@ class Completion:
         before = route.limit()
         if error.limit and error.limit < before:
             route.learned_limit = error.limit
-            if self._prompt_tokens(route) + MIN_OUTPUT <= error.limit:
+            if self._fits(route):
                 queue.appendleft(route)  # it was the room asked for the answer that did not fit
                 return
         self._hopeless.add(route)
+        self._outgrown.append(error)
+
+    def _leave_alone(self, refusal: Refusal, route: Route, queue: deque[Route]) -> None:
+        self._manager.leave_alone(route.provider.name, refusal)
+        self._drop(route.provider.name, queue)
 
     def _drop(self, provider: str, queue: deque[Route]) -> None:
         self._hopeless |= {route for route in self._manager.router.all if route.provider.name == provider}
@@ -153,100 +162,53 @@ class Completion:
         queue.clear()
         queue.extend(kept)
 
-    # ------------------------------------------------------------ one attempt
-
-    async def _attempt(self, route: Route, notes: tuple[Message, ...]) -> Reply:
-        request = self._sized(route, notes)
-        text: list[str] = []
-        calls: list[ToolCall] = []
-        route.breaker.probe(self._manager.clock())
-        try:
-            async with aclosing(self._stream(route, request)) as items:
-                async for item in items:
-                    match item:
-                        case TextDelta(piece):
-                            text.append(piece)
-                            self._options.emit(LiveEvent("delta", piece))
-                        case ToolCallDelta(call):
-                            calls.append(call)
-                        case StreamEnd():
-                            return self._finish(route, build_reply("".join(text), calls, item, route.origin))
-            raise route.origin.broken()
-        except (ProviderError, asyncio.CancelledError) as error:
-            await self._discard(route, error, "".join(text))
-            raise
-
-    async def _stream(self, route: Route, request: ModelRequest) -> AsyncGenerator[StreamItem, None]:
-        """The provider's stream, which must begin before the turn's deadline."""
-        async with aclosing(route.provider.stream(request)) as stream:
-            try:
-                async with asyncio.timeout(max(0.0, self._deadline - self._manager.clock())):
-                    first = await anext(stream, None)
-            except TimeoutError:
-                raise route.origin.unreachable() from None
-            if first is not None:
-                yield first
-            async for item in stream:
-                yield item
-
-    def _prompt_tokens(self, route: Route, notes: tuple[Message, ...] = ()) -> int:
-        return self._manager.meter.estimate(route.model, self._raw_tokens + sum(map(count_message, notes)))
-
-    def _sized(self, route: Route, notes: tuple[Message, ...]) -> ModelRequest:
-        prompt = self._prompt_tokens(route, notes)
-        room = route.size(prompt, self._request.max_tokens, self._manager.clock())
-        messages = [*self._request.messages, *notes] if notes else self._request.messages
-        return replace(self._request, model=route.model, messages=messages, max_tokens=room)
-
-    def _finish(self, route: Route, reply: Reply) -> Reply:
-        route.breaker.record(True, self._manager.clock())
-        self._manager.meter.learn(route.model, self._raw_tokens, reply.usage.input)
-        self._manager.ledger.add(reply.usage)
-        return reply
-
-    async def _discard(self, route: Route, error: BaseException, text: str) -> None:
-        """Nothing of a broken attempt stays: what was shown is taken back, what it cost is not forgotten."""
-        name = route.provider.name
-        if isinstance(error, Unreachable | BrokenReply):
-            route.breaker.record(False, self._manager.clock())
-        elif isinstance(error, ProviderError):
-            route.breaker.record(True, self._manager.clock())
-        if text:
-            self._options.emit(LiveEvent("reset"))
-            usage = Usage(input=self._prompt_tokens(route), output=count_text(text))
-            usd = price(name, route.model, usage) if route.provider.paid else 0.0
-            usage = usage.model_copy(update={"usd": usd})
-            self._manager.ledger.add(usage)
-            await self._options.spent(name, route.model, usage)
-
     # ------------------------------------------------------------ when nobody answers
 
-    def _first_back(self) -> Route | None:
-        """The resting model that comes back first and can take this request."""
-        fitting = (r for r in self._manager.router.resting() if r not in self._hopeless)
-        return next((r for r in fitting if self._prompt_tokens(r) + MIN_OUTPUT <= r.limit()), None)
+    def _fits(self, route: Route) -> bool:
+        return self._attempts.prompt_tokens(route) + MIN_OUTPUT <= route.limit()
+
+    def _resting(self) -> list[Route]:
+        """The resting models that can take this request, the one that comes back first in front."""
+        return [r for r in self._manager.router.resting() if r not in self._hopeless and self._fits(r)]
+
+    def _worth_waiting_for(self, route: Route) -> bool:
+        return route.resting_until < self._attempts.deadline and self._bears_waiting(route)
 
     async def _pause(self, route: Route) -> None:
-        seconds = route.resting_until - self._manager.clock()
+        """Those who wait for the same model do not all wake at the same moment."""
+        now = self._manager.clock()
+        spread = random.uniform(0, min(_SPREAD_SECONDS * route.sleepers, _MOST_SPREAD))
+        seconds = min(route.resting_until + spread, self._attempts.deadline) - now
         self._options.emit(LiveEvent("status", texts.provider_paused(route.provider.name, seconds)))
-        await self._manager.sleep(seconds)
+        route.sleepers += 1
+        try:
+            await self._manager.sleep(seconds)
+        finally:
+            route.sleepers -= 1
         self._options.emit(LiveEvent("status", ""))
 
     def _verdict(self, waiting: Route | None) -> NanobotError:
-        transient = any(isinstance(error, Unreachable | BrokenReply) for error in self._attempts)
-        if waiting is not None and not transient:  # a provider that is only down now may be tried again by hand
-            seconds = waiting.resting_until - self._manager.clock()
-            message = texts.turn_postponed(waiting.provider.name, seconds)
-            return TurnPostponed(message, waiting.resting_until)
         if not self._manager.router.all:
             return NoProvider(texts.NO_PROVIDER)
-        too_large = [error for error in self._attempts if isinstance(error, TooLarge)]
-        if too_large:
-            return max(too_large, key=lambda error: error.limit or 0)
-        if self._attempts and all(isinstance(error, OverBudget) for error in self._attempts):
-            return self._attempts[0]
-        reasons = [str(error) for error in self._attempts] or [s.reason for s in self._manager.routes() if s.reason]
-        return AllFailed(texts.all_failed(reasons), self._attempts)
+        if self._outgrown:
+            return max(self._outgrown, key=lambda error: error.limit or 0)
+        if waiting is not None and not self._another_is_only_down(waiting):
+            seconds = waiting.resting_until - self._manager.clock()
+            name = waiting.provider.name
+            also = [str(e) for e in self._failures if e.provider != name and not isinstance(e, RateLimited)]
+            return TurnPostponed(texts.turn_postponed(name, seconds, also), waiting.resting_until)
+        for kind in (OverBudget, Declined):
+            if self._failures and all(isinstance(error, kind) for error in self._failures):
+                return self._failures[0]
+        reasons = [str(error) for error in self._failures] or [s.reason for s in self._manager.routes() if s.reason]
+        return AllFailed(texts.all_failed(reasons), self._failures)
+
+    def _another_is_only_down(self, waiting: Route) -> bool:
+        """A provider that is down now may answer in a minute: better asked by hand than a limit waited out."""
+        return any(
+            isinstance(error, Unreachable | BrokenReply) and error.provider != waiting.provider.name
+            for error in self._failures
+        )
 
 
 def _to_the_end(provider: str, queue: deque[Route]) -> None:

@@ -25,7 +25,16 @@ from app.core.errors import (
     Unreachable,
 )
 
-UNSTATED_REST = 10.0  # seconds that a model rests after a 429 that does not say how long
+UNSTATED_REST = 10.0  # seconds that a model rests after a first 429 that does not say how long
+_SPEND_LIMIT = "enforced_spend_limit_reached"  # Anthropic: a 429 that no waiting ends
+
+
+class SpendLimitReached(RequestRefused):
+    """The account's own limit: nothing changes until its owner raises it or the month ends."""
+
+
+class Declined(RequestRefused):
+    """The model would rather not answer this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,22 @@ class Origin:
     def too_large(self, limit: int | None) -> TooLarge:
         return TooLarge(texts.request_too_large(self.model), limit=limit, **self.blame)
 
+    def bad_key(self) -> CredentialRejected:
+        return CredentialRejected(texts.credential_malformed(self.provider, self.variable), **self.blame)
+
+    def declined(self) -> Declined:
+        return Declined(texts.declined(self.provider), **self.blame)
+
+    def unexpected(self, error: Exception) -> RequestRefused:
+        detail = self.scrub(f"{type(error).__name__}: {error}")
+        return RequestRefused(texts.request_refused(self.provider, detail), **self.blame)
+
+    def scrub(self, message: str) -> str:
+        """One line of at most 200 characters, without the key."""
+        if self.secret:
+            message = message.replace(self.secret, "***")
+        return " ".join(message[:10_000].split())[:200]
+
 
 # Error types of Anthropic and codes of Groq, for errors that come inside a stream and so without a status.
 _STATUS_OF = {
@@ -73,9 +98,9 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _LIMITS = (  # the first that matches counts
-    re.compile(r"> (\d+)"),  # Anthropic: "210000 tokens > 200000 maximum", "199000 + 4096 > 200000"
-    re.compile(r"\bLimit:? (\d+)"),  # Groq: "Limit 8000, Requested 9200"
-    re.compile(r"context (?:length|window|size)\D{0,30}?(\d{3,})", re.IGNORECASE),
+    re.compile(r"> (\d{3,9})\b"),  # Anthropic: "210000 tokens > 200000 maximum", "199000 + 4096 > 200000"
+    re.compile(r"\bLimit:? (\d{3,9})\b"),  # Groq: "Limit 8000, Requested 9200"
+    re.compile(r"context (?:length|window|size)\D{0,30}?(\d{3,9})\b", re.IGNORECASE),
 )
 _TRY_AGAIN = re.compile(r"try again in ([\d.hms]+)", re.IGNORECASE)
 _NO_MODEL = re.compile(r"\bmodel\b", re.IGNORECASE)
@@ -87,7 +112,7 @@ def from_status(status: int, body: object, headers: Mapping[str, str], origin: O
     message = js.as_text(error.get("message")) or (body if isinstance(body, str) else "")
     code = js.as_text(error.get("code")) or js.as_text(error.get("type"))
     if status not in {401, 403}:  # their bodies may quote the key
-        detail = _scrub(message, origin)
+        detail = origin.scrub(message)
         logger.info("{} {} answered {} {}: {}", origin.provider, origin.model, status, code, detail)
     if failure := _by_content(status, code, message, error, origin):
         return failure
@@ -97,7 +122,7 @@ def from_status(status: int, body: object, headers: Mapping[str, str], origin: O
         return origin.rate_limited(_retry_after(headers, message))
     if status >= 500 or status in {408, 409, 425, 498, 499}:
         return origin.unreachable(_retry_after(headers, message))
-    return RequestRefused(texts.request_refused(origin.provider, _scrub(message, origin)), **origin.blame)
+    return RequestRefused(texts.request_refused(origin.provider, origin.scrub(message)), **origin.blame)
 
 
 def from_event(body: object, origin: Origin) -> ProviderError:
@@ -106,7 +131,7 @@ def from_event(body: object, origin: Origin) -> ProviderError:
     code, kind = js.as_text(error.get("code")), js.as_text(error.get("type"))
     status = js.as_int(error.get("status_code")) or _STATUS_OF.get(code) or _STATUS_OF.get(kind) or 500
     failure = from_status(status, body, {}, origin)
-    return origin.broken() if isinstance(failure, Unreachable | RequestRefused) else failure
+    return origin.broken() if isinstance(failure, Unreachable) or type(failure) is RequestRefused else failure
 
 
 def _by_content(status: int, code: str, message: str, error: js.Object, origin: Origin) -> ProviderError | None:
@@ -115,8 +140,11 @@ def _by_content(status: int, code: str, message: str, error: js.Object, origin: 
         failed = js.as_text(error.get("failed_generation"))
         return BadToolCall(texts.bad_tool_call(origin.model), failed_generation=failed, **origin.blame)
     if status == 413 or (400 <= status < 600 and _TOO_LONG.search(f"{code} {message}")):
-        return origin.too_large(_limit(message, error))
-    missing = status == 404 and _NO_MODEL.search(message)
+        return origin.too_large(_limit(error))
+    if js.as_object(error.get("details")).get("error_code") == _SPEND_LIMIT:
+        return SpendLimitReached(texts.spend_limit_reached(origin.provider), **origin.blame)
+    # a page of HTML (a captive portal, a wrong address) proves nothing about a model
+    missing = status == 404 and _NO_MODEL.search(js.as_text(error.get("message")))
     if code in _GONE_CODES or code.startswith(_BLOCKED_MODEL) or missing:
         return ModelGone(texts.model_gone(origin.provider, origin.model), **origin.blame)
     return None
@@ -129,7 +157,8 @@ def _error_object(body: object) -> js.Object:
     return {"message": inner} if isinstance(inner, str) else js.as_object(inner)
 
 
-def _limit(message: str, error: js.Object) -> int | None:
+def _limit(error: js.Object) -> int | None:
+    message = js.as_text(error.get("message"))
     if window := js.as_int(error.get("n_ctx")):  # llama.cpp
         return window
     match = next(filter(None, (pattern.search(message) for pattern in _LIMITS)), None)
@@ -143,14 +172,7 @@ def _retry_after(headers: Mapping[str, str], message: str) -> float | None:
     if value:
         try:
             return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     match = _TRY_AGAIN.search(message)
     return parse_duration(match[1].rstrip(".")) if match else None
-
-
-def _scrub(message: str, origin: Origin) -> str:
-    """One line of at most 200 characters, without the key."""
-    if origin.secret:
-        message = message.replace(origin.secret, "***")
-    return " ".join(message.split())[:200]

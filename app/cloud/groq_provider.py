@@ -19,6 +19,8 @@ from app.cloud.base import CONNECT_SECONDS, KEEPALIVE_SECONDS, MAX_CONNECTIONS, 
 from app.cloud.catalogue import fetch_models
 from app.cloud.failures import Origin, from_status
 from app.cloud.openai_dialect import ChatReader, chat_body
+from app.cloud.streaming import guarded
+from app.cloud.transport import cap_errors
 from app.config import Settings
 from app.core.contracts import ModelRequest
 
@@ -38,13 +40,16 @@ class GroqProvider(ModelProvider):
         super().__init__(settings, [settings.groq_model, *settings.groq_fallback_models], secret, clock)
         self._base_url = settings.groq_base_url
         self._client: AsyncGroq | None = None
+        self._building = asyncio.Lock()
 
     async def warm_up(self) -> None:
         await self._sdk()
 
     async def known_models(self) -> Mapping[str, int]:
+        origin = self.origin("")
+        self.check_key(origin)
         headers = {"Authorization": f"Bearer {self._secret}"}
-        return await fetch_models(f"{self._base_url}/openai/v1/models", headers, self.origin(""))
+        return await fetch_models(f"{self._base_url}/openai/v1/models", headers, origin)
 
     async def aclose(self) -> None:
         if self._client is not None:
@@ -52,10 +57,10 @@ class GroqProvider(ModelProvider):
             self._client = None
 
     async def _sdk(self) -> AsyncGroq:
-        if self._client is None:
-            client = await asyncio.to_thread(self._build)  # the import takes a third of a second
-            self._client = self._client or client
-        return self._client
+        async with self._building:
+            if self._client is None:
+                self._client = await asyncio.to_thread(self._build)  # the import takes a third of a second
+            return self._client
 
     def _build(self) -> AsyncGroq:
         import groq
@@ -63,9 +68,10 @@ class GroqProvider(ModelProvider):
 
         limits = httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_SECONDS)
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)  # waiting for tokens is Patience's business
+        hooks = {"response": [cap_errors(httpx.AsyncByteStream)]}
         return groq.AsyncGroq(
             api_key=self._secret, base_url=self._base_url, max_retries=0, timeout=timeout, default_headers=PLAIN,
-            http_client=groq.DefaultAioHttpClient(limits=limits, timeout=timeout),
+            http_client=groq.DefaultAioHttpClient(limits=limits, timeout=timeout, event_hooks=hooks),
         )  # fmt: skip
 
     def _body(self, request: ModelRequest) -> js.Object:
@@ -92,8 +98,6 @@ class GroqProvider(ModelProvider):
         assert isinstance(response, httpx.Response)
         self.note_headers(origin.model, response.headers)
         try:
-            yield response.aiter_bytes()
-        except (httpx.HTTPError, aiohttp.ClientError, OSError):
-            raise origin.broken() from None
+            yield guarded(response.aiter_bytes(), (httpx.HTTPError, aiohttp.ClientError, OSError), origin)
         finally:
             await response.aclose()

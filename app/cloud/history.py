@@ -9,19 +9,21 @@ from hashlib import blake2s
 
 from app.cloud import jsonvalues as js
 from app.core import texts
+from app.core.contracts import ToolSchema
 from app.core.messages import Message
 
-_WIRE_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_WIRE = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # ids and names that every provider accepts
+_NOT_WIRE = re.compile(r"[^a-zA-Z0-9_-]+")
 MALFORMED = "malformed_arguments"
 
 
 def paired(messages: Iterable[Message]) -> list[Message]:
-    """Each call's result directly after it, in the order of the calls; nothing empty.
+    """Each call's result directly after it, in the order of the calls; nothing empty, nothing that is not Unicode.
 
     A call without a result gets an error result (providers refuse the whole request otherwise); a result without
     a call, a blank user message and an assistant message that says and does nothing are left out.
     """
-    messages = list(messages)
+    messages = [_encodable(message) for message in messages]
     results: defaultdict[str | None, deque[Message]] = defaultdict(deque)
     for message in messages:
         if message.role == "tool":
@@ -37,15 +39,39 @@ def paired(messages: Iterable[Message]) -> list[Message]:
     return kept
 
 
+def encodable(text: str) -> str:
+    """A lone surrogate (half an emoji, a strange file name) cannot be sent: it becomes a question mark."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _encodable(message: Message) -> Message:
+    text = encodable(message.content)
+    return message if text == message.content else message.model_copy(update={"content": text})
+
+
 def _lost(call_id: str) -> Message:
     return Message(role="tool", tool_call_id=call_id, content=texts.LOST_RESULT, is_error=True)
 
 
 def wire_id(call_id: str | None) -> str:
     """`call_id` itself when every provider accepts it, else a name that depends on nothing but it."""
-    if call_id and _WIRE_ID.fullmatch(call_id):
+    if call_id and _WIRE.fullmatch(call_id):
         return call_id
-    return "call_" + blake2s((call_id or "").encode(), digest_size=12).hexdigest()
+    return f"call_{_digest(call_id or '', 12)}"
+
+
+def wire_name(name: str) -> str:
+    """A tool's `name` itself when every provider accepts it, else one that reads alike and depends on nothing else."""
+    return name if _WIRE.fullmatch(name) else f"{_NOT_WIRE.sub('_', name)[:48]}_{_digest(name, 6)}"
+
+
+def own_names(tools: Iterable[ToolSchema]) -> dict[str, str]:
+    """What the offered tools are called on the wire → what we call them."""
+    return {wire_name(tool.name): tool.name for tool in tools}
+
+
+def _digest(text: str, size: int) -> str:
+    return blake2s(text.encode("utf-8", "replace"), digest_size=size).hexdigest()
 
 
 def arguments_object(arguments: str) -> js.Object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TypeGuard, cast
 
 from pydantic_core import from_json, to_json
@@ -35,4 +36,4 @@ def as_text(value: object) -> str:
 
 
 def as_int(value: object) -> int:
-    return int(value) if isinstance(value, int | float) else 0
+    return int(value) if isinstance(value, int | float) and isfinite(value) else 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 _WEIGHTS = (86_400.0, 3_600.0, 60.0, 1.0, 0.001)
@@ -17,7 +18,8 @@ def parse_duration(text: str) -> float | None:
     """Seconds of '2m59.56s', '7.66s', '120ms', '1h2m' or '30'; None when it is none of these."""
     text = text.strip()
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
+        return max(0.0, seconds) if isfinite(seconds) else None
     except ValueError:
         match = _DURATION.fullmatch(text)
         if match is None or not any(match.groups()):
@@ -27,9 +29,10 @@ def parse_duration(text: str) -> float | None:
 
 def _number(headers: Mapping[str, str], name: str) -> float | None:
     try:
-        return float(headers[name])
+        value = float(headers[name])
     except (KeyError, ValueError):
         return None
+    return value if isfinite(value) else None
 
 
 @dataclass(slots=True)

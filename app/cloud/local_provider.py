@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -15,13 +14,14 @@ from app.cloud.base import CONNECT_SECONDS, KEEPALIVE_SECONDS, PLAIN, ModelProvi
 from app.cloud.catalogue import decode, fetch_models
 from app.cloud.failures import Origin, from_status
 from app.cloud.openai_dialect import ChatReader, chat_body
+from app.cloud.streaming import Progress, guarded
+from app.cloud.transport import MAX_ERROR_BYTES, read_capped
 from app.config import Settings
 from app.core.contracts import ModelRequest, StreamItem
-from app.core.errors import ProviderError
+from app.core.errors import ModelGone, ProviderError
 
 _ANY = "default"
 _CONNECTIONS = 20
-_MAX_ERROR_BYTES = 65_536
 
 
 class LocalProvider(ModelProvider):
@@ -29,11 +29,13 @@ class LocalProvider(ModelProvider):
 
     name = "local"
     variable = "LOCAL_LLM_BASE_URL"
+    gone_seconds = 60.0  # it may be loaded, or pulled, at any moment
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         super().__init__(settings, [settings.local_llm_model], "", clock)
         base = settings.local_llm_base_url or ""
-        self._base_url = base if urlsplit(base).path.strip("/") else f"{base}/v1"
+        has_path = "/" in base.partition("://")[2].strip("/")
+        self._base_url = base if has_path else f"{base}/v1"
         self._session: aiohttp.ClientSession | None = None
         self._found = ""
 
@@ -47,12 +49,16 @@ class LocalProvider(ModelProvider):
             await self._session.close()
             self._session = None
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[StreamItem, None]:
-        name = request.model or self.models[0]
-        async for item in self._exchange(replace(request, model=name), await self._named_body(request, name)):
-            yield item
+    async def _speak(self, request: ModelRequest, progress: Progress) -> AsyncGenerator[StreamItem, None]:
+        try:
+            async for item in self._exchange(request, await self._named_body(request), progress):
+                yield item
+        except ModelGone:
+            self._found = ""  # the server may serve another by now
+            raise
 
-    async def _named_body(self, request: ModelRequest, name: str) -> js.Object:
+    async def _named_body(self, request: ModelRequest) -> js.Object:
+        name = request.model
         if name == _ANY and not self._found:
             with suppress(ProviderError):  # a server without a list may still answer; the call says what is wrong
                 await self.known_models()
@@ -82,10 +88,10 @@ class LocalProvider(ModelProvider):
             raise origin.unreachable() from None
         try:
             if response.status >= 400:
-                answer = decode(await response.content.read(_MAX_ERROR_BYTES))
+                answer = decode(await read_capped(response.content, MAX_ERROR_BYTES))
                 raise from_status(response.status, answer, response.headers, origin)
             self.note_headers(origin.model, response.headers)
-            yield response.content.iter_any()
+            yield guarded(response.content.iter_any(), (aiohttp.ClientError, OSError), origin)
         except (aiohttp.ClientError, OSError):
             raise origin.broken() from None
         finally:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from uuid import uuid4
 
 from app.cloud import jsonvalues as js
 from app.cloud.failures import Origin, from_event
-from app.cloud.history import arguments_object, is_object, paired, used_ids, wire_id
+from app.cloud.history import arguments_object, encodable, is_object, own_names, paired, used_ids, wire_id, wire_name
 from app.core.contracts import ModelRequest, StreamEnd, StreamItem, TextDelta, ToolCallDelta, ToolSchema
 from app.core.messages import Message, NativeBlocks, ToolCall, Usage
+from app.core.usage import count_size
 
 StopReason = Literal["stop", "tool_calls", "length", "refusal"]
 _STOPS: dict[str, StopReason] = {"length": "length", "content_filter": "refusal"}
@@ -19,7 +20,7 @@ _STOPS: dict[str, StopReason] = {"length": "length", "content_filter": "refusal"
 
 def chat_body(request: ModelRequest, limit_field: str) -> js.Object:
     """`limit_field`: max_completion_tokens (Groq) or max_tokens (everybody else)."""
-    system = [{"role": "system", "content": request.system}] if request.system else []
+    system = [{"role": "system", "content": encodable(request.system)}] if request.system else []
     body: js.Object = {
         "model": request.model,
         "messages": system + [_message(m) for m in paired(request.messages)],
@@ -33,7 +34,7 @@ def chat_body(request: ModelRequest, limit_field: str) -> js.Object:
 
 
 def _tool(tool: ToolSchema) -> js.Object:
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    function = {"name": wire_name(tool.name), "description": tool.description, "parameters": tool.parameters}
     return {"type": "function", "function": function}
 
 
@@ -52,14 +53,15 @@ def _call(call: ToolCall) -> js.Object:
     # a server that parses the arguments of old calls must not refuse the whole conversation over one of them
     well_formed = call.arguments.strip() and is_object(call.arguments)
     arguments = call.arguments if well_formed else js.dump(arguments_object(call.arguments))
-    return {"id": wire_id(call.id), "type": "function", "function": {"name": call.name, "arguments": arguments}}
+    function = {"name": wire_name(call.name), "arguments": arguments}
+    return {"id": wire_id(call.id), "type": "function", "function": function}
 
 
 @dataclass(slots=True)
 class _CallParts:
     id: str = ""
     name: str = ""
-    arguments: str = ""
+    arguments: list[str] = field(default_factory=list[str])
 
 
 class ChatReader:
@@ -68,11 +70,22 @@ class ChatReader:
     def __init__(self, request: ModelRequest, origin: Origin) -> None:
         self.started = False
         self.finished = False
+        self.said = 0
         self._origin = origin
         self._taken = used_ids(request.messages)
-        self._calls: dict[int, _CallParts] = {}
+        self._names = own_names(request.tools)
+        self._calls: list[_CallParts] = []
+        self._newest: dict[int, _CallParts] = {}  # of each index
         self._finish = ""
         self._usage = Usage()
+
+    @property
+    def complete(self) -> bool:
+        return bool(self._finish)
+
+    @property
+    def usage(self) -> Usage:
+        return self._usage if self._usage.output else Usage(output=count_size(self.said))
 
     def feed(self, event: str, data: str) -> Iterator[StreamItem]:
         self.started = True
@@ -96,32 +109,36 @@ class ChatReader:
             delta = js.as_object(choice.get("delta"))
             for index, piece in enumerate(map(js.as_object, js.as_list(delta.get("tool_calls")))):
                 self._add_call(index, piece)
+            self.said += len(js.as_text(delta.get("reasoning")) or js.as_text(delta.get("reasoning_content")))
             if text := js.as_text(delta.get("content")):
+                self.said += len(text)
                 yield TextDelta(text)
 
     def _add_call(self, position: int, piece: js.Object) -> None:
         parts = self._parts_of(position, piece)
         function = js.as_object(piece.get("function"))
         arguments = function.get("arguments")
-        parts.name = parts.name or js.as_text(function.get("name"))
         # some local servers send the object itself
-        parts.arguments += js.dump(arguments) if js.is_object(arguments) else js.as_text(arguments)
+        text = js.dump(arguments) if js.is_object(arguments) else js.as_text(arguments)
+        parts.name = parts.name or js.as_text(function.get("name"))
+        parts.arguments.append(text)
+        self.said += len(text)
 
     def _parts_of(self, position: int, piece: js.Object) -> _CallParts:
         """The call that a fragment belongs to. Some local servers leave `index` out or always say 0."""
         index, call_id = piece.get("index"), js.as_text(piece.get("id"))
         key = index if isinstance(index, int) else position
-        known = self._calls.get(key)
-        if known and call_id and known.id and known.id != call_id:
-            key = max(self._calls) + 1
-        parts = self._calls.setdefault(key, _CallParts())
+        parts = self._newest.get(key)
+        if parts is None or (call_id and parts.id and parts.id != call_id):
+            parts = self._newest[key] = _CallParts()
+            self._calls.append(parts)
         parts.id = parts.id or call_id
         return parts
 
     def end(self) -> Iterator[StreamItem]:
         if not self._finish:
             raise self._origin.broken()
-        calls = [self._call(parts) for _, parts in sorted(self._calls.items())]
+        calls = [self._call(parts) for parts in self._calls]
         yield from finished_items(calls, _STOPS.get(self._finish, "stop"), self._usage)
 
     def _call(self, parts: _CallParts) -> ToolCall:
@@ -129,17 +146,16 @@ class ChatReader:
         if not call_id or call_id in self._taken:  # some servers count from call_0 in every reply
             call_id = new_call_id()
         self._taken.add(call_id)
-        return ToolCall(id=call_id, name=parts.name, arguments=parts.arguments or "{}")
+        name = self._names.get(parts.name, parts.name)
+        return ToolCall(id=call_id, name=name, arguments="".join(parts.arguments) or "{}")
 
 
 def finished_items(
     calls: list[ToolCall], stop: StopReason, usage: Usage, native: NativeBlocks | None = None
 ) -> Iterator[StreamItem]:
-    """The last items of a complete reply. A reply cut by its length keeps only the calls that are whole."""
-    if stop == "length":
-        calls = [call for call in calls if is_object(call.arguments)]
-    if stop == "refusal":
-        calls = []
+    """The last items of a complete reply. The calls of a cut one are gone: what looks whole may lack its end."""
+    if stop in {"length", "refusal"}:
+        calls, native = [], None
     for call in calls:
         yield ToolCallDelta(call)
     yield StreamEnd(stop_reason="tool_calls" if calls else stop, usage=usage, native=native)

@@ -10,13 +10,15 @@ from typing import Literal, TypeVar
 
 from loguru import logger
 
+from app.cloud import background
 from app.cloud.anthropic_provider import AnthropicProvider
 from app.cloud.base import ModelProvider
-from app.cloud.completion import Completion
+from app.cloud.completion import REJECTED_SECONDS, Completion
 from app.cloud.groq_provider import GroqProvider
 from app.cloud.local_provider import LocalProvider
-from app.cloud.retrying import RETRIES, Clock, Sleep, retry
-from app.cloud.routing import Route, Router
+from app.cloud.retrying import RETRIES, Clock, Sleep, always, retry
+from app.cloud.route import Refusal, Route
+from app.cloud.routing import Router
 from app.config import Settings
 from app.core import texts
 from app.core.contracts import CallOptions, LiveEvent, ModelRequest, RouteState
@@ -56,6 +58,7 @@ class ProviderManager:
         self.ledger = Ledger(settings.timezone, clock)
         self.meter = TokenMeter()
         self.on_notice: Callable[[str], None] = logger.warning
+        self.activity = background.Activity()
         self._told: set[str] = set()
 
     def get_provider(self, role: Literal["primary", "fallback"] = "primary") -> ModelProvider:
@@ -66,14 +69,20 @@ class ProviderManager:
         raise NoProvider(texts.NO_FALLBACK if self.providers else texts.NO_PROVIDER)
 
     async def retry_logic(
-        self, operation: Callable[[], Awaitable[T]], *, retries: int = RETRIES, until: float = inf
+        self,
+        operation: Callable[[], Awaitable[T]],
+        *,
+        retries: int = RETRIES,
+        until: float = inf,
+        hopeful: Callable[[], bool] = always,
     ) -> T:
         """Runs `operation` again while its ProviderError may pass. `until`: UNIX time that no wait goes beyond."""
-        return await retry(operation, retries=retries, until=until, clock=self.clock, sleep=self.sleep)
+        return await retry(operation, retries=retries, until=until, clock=self.clock, sleep=self.sleep, hopeful=hopeful)
 
     async def complete(self, request: ModelRequest, call: CallOptions | None = None) -> Reply:
-        """Raises TurnPostponed, TooLarge, AllFailed, NoProvider or OverBudget."""
-        return await Completion(self, request, call or self._default_options()).run()
+        """Raises TurnPostponed, TooLarge, AllFailed, NoProvider, OverBudget or Declined."""
+        with self.activity.call():
+            return await Completion(self, request, call or self._default_options()).run()
 
     def window_tokens(self) -> int:
         return self.router.window()
@@ -85,10 +94,23 @@ class ProviderManager:
         """Asks every provider which models it has; sets aside those that are gone. Never raises."""
         await asyncio.gather(*map(self._check, self.providers))
 
-    async def warm_up(self) -> None:
-        """Imports the SDKs in a thread, so that the first call (and the first fallback) need not wait for it."""
-        for provider in self.providers:
-            await provider.warm_up()
+    async def watch_models(self) -> None:
+        """check_models() now and every hour, for ever. Never raises."""
+        while True:
+            await self.check_models()
+            await self.sleep(background.WATCH_SECONDS)
+
+    async def warm_up_when_idle(
+        self, soon: float = background.SOON_SECONDS, idle: float = background.IDLE_SECONDS
+    ) -> None:
+        """Imports the SDKs in a thread before they are needed: the first provider's after `soon` seconds, the others'
+        after `idle` seconds without a call or at the first failure. Never raises.
+        """
+        await asyncio.sleep(soon)
+        for position, provider in enumerate(self.providers):
+            if position:
+                await self.activity.quiet(idle)
+            await background.warm_up(provider)
 
     async def aclose(self) -> None:
         for provider in self.providers:
@@ -100,6 +122,10 @@ class ProviderManager:
             self._told.add(key)
             self.on_notice(text[0].upper() + text[1:])
 
+    def leave_alone(self, provider: str, refusal: Refusal) -> None:
+        self.router.refuse(provider, refusal)
+        self.notice(f"{refusal.state}:{provider}", refusal.reason)
+
     def notice_gone(self, route: Route) -> None:
         name, model = route.provider.name, route.model
         self.notice(f"gone:{name}:{model}", texts.model_replaced(name, model, self.router.substitute(route)))
@@ -108,10 +134,11 @@ class ProviderManager:
         try:
             known = await provider.known_models()
         except CredentialRejected as error:
-            self.router.reject(provider.name)
-            self.notice(f"key:{provider.name}", str(error))
+            self.leave_alone(provider.name, Refusal(self.clock() + REJECTED_SECONDS, "rejected", str(error)))
         except ProviderError as error:
             logger.info("cannot list the models of {}: {}", provider.name, error)
+        except Exception as error:  # noqa: BLE001  boundary: whatever a stranger's list looks like, the rest goes on
+            logger.error("cannot read the models of {}: {}", provider.name, type(error).__name__)
         else:
             for route in self.router.apply_listing(provider, known):
                 self.notice_gone(route)

@@ -31,15 +31,32 @@ def pause_before_retry(error: ProviderError, attempt: int) -> float | None:
     return backoff(attempt) if isinstance(error, Unreachable | BrokenReply) else None
 
 
-async def retry(operation: Callable[[], Awaitable[T]], *, retries: int, until: float, clock: Clock, sleep: Sleep) -> T:
-    """`until` in `clock` seconds: no wait goes beyond it. Raises the last ProviderError."""
+def always() -> bool:
+    return True
+
+
+async def retry(
+    operation: Callable[[], Awaitable[T]],
+    *,
+    retries: int,
+    until: float,
+    clock: Clock,
+    sleep: Sleep,
+    hopeful: Callable[[], bool] = always,
+) -> T:
+    """`until` in `clock` seconds: no wait goes beyond it. `hopeful` is asked before each wait and after it.
+
+    Raises the last ProviderError.
+    """
     attempt = 0
     while True:
         try:
             return await operation()
         except ProviderError as error:
             pause = pause_before_retry(error, attempt)
-            if attempt >= retries or pause is None or clock() + pause >= until:
+            if attempt >= retries or pause is None or clock() + pause >= until or not hopeful():
                 raise
-        await sleep(pause)
+            await sleep(pause)
+            if not hopeful():  # others have found out meanwhile
+                raise
         attempt += 1

@@ -11,29 +11,31 @@ import re
 from collections.abc import Iterator, Sequence
 
 from app.cloud import jsonvalues as js
+from app.cloud.history import wire_name
 from app.cloud.openai_dialect import new_call_id
 from app.core.contracts import ToolSchema
 from app.core.errors import BadToolCall
 from app.core.messages import Message, ToolCall
 
-_FUNCTION = re.compile(
-    r"<function\s*[=(]?\s*[\"']?([\w.-]+)[\"']?\s*[=>),:]*\s*(\{.*?\})\s*>?\s*(?:</?function>|$)", re.DOTALL
-)
-_TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|$)", re.DOTALL)
-_FENCE = re.compile(r"^```(?:json)?\s*(.*?)\s*```$", re.DOTALL)
+_OPENING, _CLOSING = re.compile(r"<function(?!>)"), re.compile(r"</?function>")
+# After the opening: a name in one of the usual notations. Possessive, so that no text makes it slow.
+_HEAD = re.compile(r"\s*+[=(]?+\s*+[\"']?+([\w.-]++)[\"']?+\s*+[=>),:]*+\s*+(?=\{)")
+_MAX_LOOKED_AT = 16_384  # characters; a longer text is not repaired
 _MAX_QUOTED = 300
 
 
 def repaired_calls(failed_generation: str, tools: Sequence[ToolSchema]) -> tuple[ToolCall, ...]:
     """The calls that it holds, when every one is a valid call of an offered tool; else nothing."""
-    offered = {tool.name: tool for tool in tools}
+    if len(failed_generation) > _MAX_LOOKED_AT:
+        return ()
+    offered = {wire_name(tool.name): tool for tool in tools}
     calls: list[ToolCall] = []
     for name, arguments in _candidates(failed_generation.strip()):
         name = name.removeprefix("functions.").partition("<|")[0]
         tool = offered.get(name)
         if tool is None or not _fits(arguments, tool):
             return ()
-        calls.append(ToolCall(id=new_call_id(), name=name, arguments=js.dump(arguments)))
+        calls.append(ToolCall(id=new_call_id(), name=tool.name, arguments=js.dump(arguments)))
     return tuple(calls)
 
 
@@ -51,13 +53,29 @@ def retry_note(error: BadToolCall) -> Message:
 
 
 def _candidates(text: str) -> Iterator[tuple[str, object]]:
-    if functions := _FUNCTION.findall(text):
-        for name, arguments in functions:
-            yield name, _parse(arguments)
+    """(name, arguments) of every call that begins in `text`; one that cannot be read has an empty name."""
+    _, *functions = _OPENING.split(text)
+    if functions:
+        yield from map(_function, functions)
         return
-    for part in _TAGGED.findall(text) or [text]:
-        fenced = _FENCE.match(part)
-        yield from _named(_parse(fenced[1] if fenced else part))
+    _, *tagged = text.split("<tool_call>")
+    for part in tagged or [text]:
+        yield from _named(_parse(_bare(part.partition("</tool_call>")[0])))
+
+
+def _function(text: str) -> tuple[str, object]:
+    head = _HEAD.match(text)
+    if head is None:
+        return "", None
+    arguments = _CLOSING.split(text[head.end() :], maxsplit=1)[0]
+    return head[1], _parse(arguments.rstrip().removesuffix(">"))
+
+
+def _bare(text: str) -> str:
+    """Without the fence that some models put around JSON."""
+    text = text.strip()
+    fenced = text.startswith("```") and text.endswith("```")
+    return text[3:-3].removeprefix("json") if fenced else text
 
 
 def _parse(text: str) -> object:

@@ -204,13 +204,14 @@ class AgentLoop:
         """(seq of the last user line that the reply has seen, a whole reply)."""
         ctx = turn.ctx
         while True:
-            covers, messages = ctx.conversation.last_user_seq, ctx.messages
+            covers, messages, window = ctx.conversation.last_user_seq, ctx.messages, self._parts.brain.window_tokens()
             if closing := self._bounds.reached(turn):
                 messages.append(Message(role="user", content=texts.CLOSE_NOW))
             try:
                 reply = await whole_reply(self.call_llm, messages, self._discard)
             except TooLarge:
-                if not await self._compact(ctx):
+                learned = self._parts.brain.window_tokens() < window  # then the same messages are sent shorter
+                if not await self._compact(ctx) and not learned:
                     raise
                 continue
             if closing and reply.tool_calls:

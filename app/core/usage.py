@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import date, datetime
 from math import ceil
 from typing import TYPE_CHECKING
@@ -27,7 +31,11 @@ UNKNOWN_PRICE = (5.0, 25.0)
 
 
 def count_text(text: str) -> int:
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return count_size(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
+
+
+def count_size(size: int) -> int:
+    """Tokens of a text of `size` bytes."""
     return ceil(size / BYTES_PER_TOKEN)
 
 
@@ -67,9 +75,10 @@ class TokenMeter:
         self._ratios[model] = known + self._WEIGHT * (seen - known)
 
 
-def load_prices() -> None:
-    """The first import takes about 0.1 s: call it from a thread before the first price() on an event loop."""
-    import genai_prices  # pyright: ignore[reportUnusedImport]  # noqa: F401
+async def load_prices() -> None:
+    """The first import takes about 0.1 s: await this before price() on an event loop."""
+    if "genai_prices" not in sys.modules:
+        await asyncio.to_thread(importlib.import_module, "genai_prices")
 
 
 def price(provider: str, model: str, usage: Usage, cache_writes: int = 0) -> float:
@@ -93,13 +102,17 @@ def price(provider: str, model: str, usage: Usage, cache_writes: int = 0) -> flo
 
 
 class Ledger:
-    """Dollars spent today, in the owner's time zone. It forgets at midnight and keeps nothing on disk."""
+    """Dollars spent today, in the owner's time zone. It forgets at midnight and keeps nothing on disk.
+
+    What calls under way will probably cost is reserved, so that many at the same time see each other.
+    """
 
     def __init__(self, timezone: str, clock: Callable[[], float] = time.time) -> None:
         self._zone = ZoneInfo(timezone)
         self._clock = clock
         self._day = self._date()
         self._usd = 0.0
+        self._reserved = 0.0
 
     def add(self, usage: Usage) -> None:
         self._usd = self.today() + usage.usd
@@ -108,6 +121,17 @@ class Ledger:
         if (day := self._date()) != self._day:
             self._day, self._usd = day, 0.0
         return self._usd
+
+    def committed(self) -> float:
+        return self.today() + self._reserved
+
+    @contextmanager
+    def reserved(self, usd: float) -> Generator[None]:
+        self._reserved += usd
+        try:
+            yield
+        finally:
+            self._reserved -= usd
 
     def restore(self, amount: float) -> None:
         """`amount`: what the logs say was spent today, calls of this process included or not yet made."""

@@ -16,10 +16,28 @@ from app.core.messages import Message
 from tests.contract.conftest import PROVIDERS, READ_FILE, Turn
 from tests.fakes.aimock import Aimock, running_aimock
 
-pytestmark = [pytest.mark.needs("node", "aimock"), pytest.mark.parametrize("name", ["groq", "anthropic", "local"])]
+pytestmark = pytest.mark.needs("node", "aimock")
 
 ERROR = {"message": "no", "type": "invalid_request_error"}
+GROQ, CLAUDE = "openai/gpt-oss-120b", "claude-haiku-5-5"
+# Groq's trouble → (status, code, requests to Groq until Claude is asked, the state that Groq's model is in then)
+TROUBLE: dict[str, tuple[int, str, int, str]] = {
+    "clave": (401, "invalid_api_key", 1, "rejected"),
+    "retirado": (404, "model_not_found", 1, "gone"),
+    "grande": (413, "rate_limit_exceeded", 1, "ready"),
+    "lleno": (529, "overloaded", 3, "resting"),
+    "herramienta": (400, "tool_use_failed", 2, "ready"),
+}
+
+
+def trouble(words: str, status: int, code: str) -> dict[str, Any]:
+    error = {"message": "no", "type": "invalid_request_error", "code": code}
+    return {"match": {"userMessage": words, "model": GROQ}, "response": {"error": error, "status": status}}
+
+
 FIXTURES: list[dict[str, Any]] = [
+    *(trouble(words, status, code) for words, (status, code, _, _) in TROUBLE.items()),
+    *({"match": {"userMessage": words, "model": CLAUDE}, "response": {"content": "Soy Claude"}} for words in TROUBLE),
     {"match": {"userMessage": "saluda"}, "response": {"content": "¡Hola! Soy una respuesta que llega a trozos. 👋"}},
     {
         "match": {"userMessage": "lee dos", "hasToolResult": False},
@@ -59,9 +77,11 @@ async def manager(name: str, aimock: Aimock, make_manager: Callable[..., Provide
     return make_manager(
         provider_order=[name], groq_base_url=aimock.url, anthropic_base_url=aimock.url,
         local_llm_base_url=aimock.local_url, local_llm_model="some-model",
+        groq_fallback_models=[],  # its list shows the models that the fixtures name
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["groq", "anthropic", "local"])
 async def test_every_behaviour_of_one_server(name: str, manager: ProviderManager) -> None:
     """One process, one test: starting the emulator costs more than asking it."""
     await conversation_with_tools(manager)
@@ -93,3 +113,18 @@ async def conversation_with_tools(manager: ProviderManager) -> None:
     messages += [Message(role="tool", tool_call_id=c.id, content="texto") for c in reply.tool_calls]
     reply = await manager.complete(ModelRequest(messages, tools=[READ_FILE]), Turn().options)
     assert reply.text == "Leídos los dos."
+
+
+async def test_every_trouble_of_groq_ends_with_claude(
+    aimock: Aimock, make_manager: Callable[..., ProviderManager]
+) -> None:
+    for words, (_, _, requests, state) in TROUBLE.items():
+        manager = make_manager(groq_base_url=aimock.url, anthropic_base_url=aimock.url, groq_fallback_models=[])
+        asked: list[str] = []
+        groq: Any = manager.get_provider()
+        speak = groq._speak
+        groq._speak = lambda *given, speak=speak, asked=asked: asked.append("groq") or speak(*given)
+        request = ModelRequest([Message(role="user", content=words)], tools=[READ_FILE])
+        reply = await manager.complete(request, Turn().options)
+        assert (reply.text, reply.provider, len(asked)) == ("Soy Claude", "anthropic", requests), words
+        assert manager.routes()[0].state == state, words

@@ -68,8 +68,8 @@ def bad_call(failed: str, **more: Any) -> dict[str, Any]:
         {"fault": "refuse"},
         CUT,
         {"text": "Sin final", "fault": "truncate", "after": 2},
-        {"text": "Basura", "fault": "malformed", "after": 3},
-        {"text": "Error", "fault": "error", "error": {"error": {"message": "internal"}}, "after": 3},
+        {"text": "Basura", "fault": "malformed", "after": 2},
+        {"text": "Error", "fault": "error", "error": {"error": {"message": "internal"}}, "after": 2},
         limited(2),
     ],
 )

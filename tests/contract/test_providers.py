@@ -245,7 +245,7 @@ async def test_a_stream_that_breaks_is_no_reply(name: str, fault: str, llm: Fake
 
 
 async def test_a_stall_in_the_middle(name: str, llm: FakeLLM, make_provider: Make) -> None:
-    llm.say({"text": "Esto se queda parado", "fault": "stall", "after": 5})
+    llm.say({"text": "Esto se queda parado", "fault": "stall", "after": 4})
     assert isinstance(await failure(make_provider(name, stall_seconds=0.15)), BrokenReply)
 
 
@@ -262,7 +262,7 @@ async def test_a_slow_stream_is_no_stall(name: str, llm: FakeLLM, make_provider:
 async def test_an_error_event_after_a_200(
     name: str, kind: str, expected: type[ProviderError], llm: FakeLLM, make_provider: Make
 ) -> None:
-    llm.say({"text": "Empiezo bien", "fault": "error", "error": error_body(name, "Overloaded", kind), "after": 4})
+    llm.say({"text": "Empiezo bien", "fault": "error", "error": error_body(name, "Overloaded", kind), "after": 3})
     assert type(await failure(make_provider(name))) is expected
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.cloud.anthropic_dialect import MessageReader, messages_body
 from app.cloud.failures import Origin
-from app.cloud.history import MALFORMED, wire_id
+from app.cloud.history import MALFORMED, wire_id, wire_name
 from app.cloud.openai_dialect import ChatReader, chat_body
 from app.cloud.streaming import EventDecoder, ReplyReader, build_reply
 from app.core.contracts import ModelRequest, StreamEnd, StreamItem, TextDelta, ToolCallDelta, ToolSchema
@@ -273,6 +273,35 @@ def test_foreign_ids_are_mapped_the_same_way_in_call_and_result() -> None:
     assert used == answered == wire_id("functions.read:0") != wire_id("functions.read:1")
 
 
+ODD_NAMES = ("repo_browser.list<|channel|>json", "", "a" * 65, "leer archivo", "¿qué?")
+
+
+def test_names_that_no_service_accepts_are_translated_alike_everywhere() -> None:
+    for name in ODD_NAMES:
+        history = [user("a"), assistant("", call("1", name=name)), result("1")]
+        said = to_claude(history)["messages"][1]["content"][0]["name"]
+        assert said == to_groq(history)[2]["tool_calls"][0]["function"]["name"] == wire_name(name)
+        assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", said)
+    assert wire_name("read_file") == "read_file"
+    assert len({wire_name(name) for name in (*ODD_NAMES, "leer_archivo", "leer.archivo")}) == len(ODD_NAMES) + 2
+
+
+def test_an_offered_tool_is_called_by_its_own_name() -> None:
+    odd = ToolSchema("repo.browse", "", {"type": "object", "properties": {}})
+    request = ModelRequest([user("a")], model="m", tools=[odd])
+    wire_tool = wire_name("repo.browse")
+    claude, groq = messages_body(request), chat_body(request, "max_tokens")
+    assert json.loads(json.dumps(claude))["tools"][0]["name"] == wire_tool
+    assert json.loads(json.dumps(groq))["tools"][0]["function"]["name"] == wire_tool
+    step = {"calls": [{"name": wire_tool, "arguments": {}}]}
+    heard_by = {
+        GROQ: (ChatReader(request, GROQ), chat_events), CLAUDE: (MessageReader(CLAUDE, [odd]), anthropic_events)
+    }  # fmt: skip
+    for origin, (reader, speak) in heard_by.items():
+        [made] = heard(reader, origin, b"".join(speak(step, "m", 1)), 30).tool_calls
+        assert made.name == "repo.browse"
+
+
 def test_ids_that_a_server_uses_again_are_renamed() -> None:
     earlier = [user("a"), assistant("", call("call_0")), result("call_0")]
     wire = b"".join(chat_events({"calls": [{"name": "x", "id": "call_0"}, {"name": "y", "id": "call_0"}]}, "m", 1))
@@ -351,11 +380,34 @@ def test_pause_and_full_window_mean_an_unfinished_answer() -> None:
         assert heard(MessageReader(CLAUDE), CLAUDE, wire, 64).stop_reason == "length"
 
 
-def test_a_local_server_that_numbers_every_call_zero_or_sends_objects() -> None:
-    def chunk(**piece: Any) -> bytes:
-        choice = {"index": 0, "delta": {"tool_calls": [piece]}, "finish_reason": None}
-        return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\r\n\r\n"
+def chunk(**piece: Any) -> bytes:
+    choice = {"index": 0, "delta": {"tool_calls": [piece]}, "finish_reason": None}
+    return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\r\n\r\n"
 
+
+def test_fragments_belong_to_the_newest_call_of_their_number() -> None:
+    wire = chunk(index=0, id="a", function={"name": "x", "arguments": ""}) + chunk(
+        index=0, function={"arguments": "{}"}
+    )
+    wire += chunk(index=0, id="b", function={"name": "y", "arguments": ""})
+    wire += chunk(index=0, function={"arguments": '{"p": '}) + chunk(index=0, function={"arguments": "1}"})
+    wire += b'data: {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}\n\n'
+    reply = heard(ChatReader(ModelRequest([]), GROQ), GROQ, wire, 9)
+    assert [(c.id, c.name, c.arguments) for c in reply.tool_calls] == [("a", "x", "{}"), ("b", "y", '{"p": 1}')]
+
+
+def test_a_reply_cut_by_its_length_keeps_no_call_and_no_thinking() -> None:
+    calls = [{"name": "read_file", "arguments": {"path": "a"}}, {"name": "list_dir", "arguments": ""}]
+    for finish, speak, reader, origin in (
+        ("length", chat_events, ChatReader(ModelRequest([]), GROQ), GROQ),
+        ("max_tokens", anthropic_events, MessageReader(CLAUDE), CLAUDE),
+    ):
+        step = {"text": "Voy", "thinking": "Mmm", "calls": calls, "finish": finish}
+        reply = heard(reader, origin, b"".join(speak(step, "m", 1)), 50)
+        assert (reply.stop_reason, reply.tool_calls, reply.native, reply.text) == ("length", (), None, "Voy")
+
+
+def test_a_local_server_that_numbers_every_call_zero_or_sends_objects() -> None:
     wire = chunk(index=0, id="a", function={"name": "x", "arguments": {"n": 1}})
     wire += chunk(index=0, id="b", function={"name": "y", "arguments": '{"n": 2}'})
     wire += b': keep-alive\n\ndata: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\n'

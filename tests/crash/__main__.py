@@ -27,7 +27,7 @@ async def main(names: list[str]) -> int:
     }
     count["otros problemas"] = len(problems) - sum(count.values())
     marked = sum(outcome.marked > 0 for outcome in outcomes.values())
-    print(f"murió en {died} de {len(deaths)} (los demás puntos no se pasaron esa vez); con repetición marcada: {marked}")
+    print(f"murió en {died} de {len(deaths)} (por los demás no pasó esa vez); con repetición marcada: {marked}")
     print(" · ".join(f"{name}: {n}" for name, n in count.items()), f"· {time.monotonic() - began:.0f} s")
     return 1 if problems else 0
 

@@ -41,6 +41,12 @@ class ScriptedBrain:
     async def check_models(self) -> None:
         return None
 
+    async def watch_models(self) -> None:
+        return None
+
+    async def warm_up_when_idle(self) -> None:
+        return None
+
     async def aclose(self) -> None:
         return None
 

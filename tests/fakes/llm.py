@@ -14,7 +14,9 @@ Each request takes the first step of `script` that fits its api; without one the
     text, calls, thinking      what the model says; calls: [{"name", "arguments" (text or object), "id"}]
     usage, finish              usage in the api's own fields; finish in the api's own words
     delay, gap, linger         seconds before the answer, between pieces, and before the end of the body
-    fault, after               refuse | cut | truncate | malformed | stall | error, after so many pieces
+    fault, after               refuse | cut | truncate | malformed | stall | keepalive | error, after so many pieces
+    flood                      these bytes again and again, up to 40 MB, as the body (with status: of an error)
+    halves                     seconds between the two halves of an error's body
     error                      the body of the error event of fault "error"
 
 As a process: `python -m tests.fakes.llm --port 0` prints `LLM PORT`. POST /_control {"script": [...], "models":
@@ -28,6 +30,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -64,6 +67,7 @@ class FakeLLM:
         self.models: dict[str, Any] = dict(DEFAULT_MODELS)
         self.peers: set[int] = set()  # the client's port of every connection that a chat request came on
         self.port = 0
+        self.flooded = 0  # bytes
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._count = 0
@@ -131,6 +135,10 @@ class FakeLLM:
         if step.get("fault") == "refuse":
             request.transport.abort()
             return web.Response()
+        if "flood" in step:
+            return await self._flood(request, step)
+        if "halves" in step:
+            return await self._in_halves(request, step)
         if "status" in step:
             headers = step.get("headers", {})
             if isinstance(step.get("body"), str):
@@ -160,9 +168,33 @@ class FakeLLM:
                 await response.write(b"event: error\ndata: " + _json(step["error"]) + b"\n\n")
             case "stall":
                 await self._closing.wait()
+            case "keepalive":
+                sign = b'event: ping\ndata: {"type": "ping"}\n\n' if api == "anthropic" else b": keep-alive\n\n"
+                while not self._closing.is_set() and request.transport:
+                    await response.write(sign)
+                    await self._wait(0.02)
             case _:
                 pass  # truncate: a clean end in the middle
         await self._wait(step.get("linger", 0))
+        return response
+
+    async def _flood(self, request: web.Request, step: Step) -> web.StreamResponse:
+        response = web.StreamResponse(status=step.get("status", 200), headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        block = step["flood"] * (65_536 // len(step["flood"]) + 1)
+        with suppress(ConnectionError):
+            while self.flooded < 40_000_000:
+                await response.write(block)
+                self.flooded += len(block)
+        return response
+
+    async def _in_halves(self, request: web.Request, step: Step) -> web.StreamResponse:
+        response = web.StreamResponse(status=step["status"], headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        body = _json(step["body"])
+        await response.write(body[:40])
+        await self._wait(step["halves"])
+        await response.write(body[40:])
         return response
 
     async def _wait(self, seconds: float) -> None:

@@ -453,3 +453,13 @@ async def test_leaving_begins_no_further_call_of_the_step(tmp_path: Path) -> Non
         await house.runner.lanes.idle()
         found = await kinds(house.store, SESSION)
     assert found.count("tool_started") == 1 and found.count("tool_result") == 1
+
+
+async def test_a_first_message_beyond_a_limit_just_learned_is_sent_shorter(tmp_path: Path) -> None:
+    async def too_large(request: ModelRequest, call: CallOptions) -> Reply:
+        brain.window = 8_000
+        raise TooLarge("no cabe", limit=8_000)
+
+    brain = ScriptedBrain(too_large, text("cabe"), window=131_072)
+    answer, _ = await ask(tmp_path, brain, "palabra " * 8_000)
+    assert answer == "cabe" and len(brain.requests[-1].messages[0].content) < len(brain.requests[0].messages[0].content)

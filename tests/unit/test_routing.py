@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
+from app.cloud.history import wire_name
 from app.cloud.limits import RateLimits, parse_duration
 from app.cloud.retrying import SHORT_WAIT, backoff, pause_before_retry, retry
-from app.cloud.routing import Breaker
+from app.cloud.route import Breaker
 from app.cloud.tool_repair import repaired_calls, retry_note
 from app.core import texts
 from app.core.contracts import ToolSchema
@@ -28,7 +30,7 @@ from tests.fakes.clock import FakeClock
     ("text", "seconds"),
     [
         ("7.66s", 7.66), ("2m59.56s", 179.56), ("1h2m3s", 3723), ("120ms", 0.12), ("6m0s", 360), ("30", 30),
-        ("1d", 86_400), ("1.5", 1.5), ("", None), ("soon", None), ("m", None),
+        ("1d", 86_400), ("1.5", 1.5), ("", None), ("soon", None), ("m", None), ("inf", None), ("nan", None),
     ],
 )  # fmt: skip
 def test_durations(text: str, seconds: float | None) -> None:
@@ -135,6 +137,29 @@ def test_what_is_worth_another_try(error: ProviderError, retried: bool) -> None:
     assert pause is None or asked is None or pause >= asked
 
 
+async def test_retries_end_when_there_is_no_more_hope() -> None:
+    clock = FakeClock(0)
+    tries: list[float] = []
+
+    async def operation() -> None:
+        tries.append(clock())
+        raise Unreachable("x")
+
+    for hope, expected in (([], 1), ([True], 1), ([True, True], 2)):  # asked before a pause and after it
+        tries.clear()
+        answers = iter([*hope, False])
+        with pytest.raises(Unreachable):
+            await retry(
+                operation,
+                retries=5,
+                until=99,
+                clock=clock,
+                sleep=clock.sleep,
+                hopeful=lambda: next(answers),  # noqa: B023
+            )
+        assert len(tries) == expected
+
+
 async def test_the_deadline_ends_the_retries() -> None:
     clock = FakeClock(0)
     tries: list[float] = []
@@ -216,6 +241,37 @@ def test_several_calls_and_nested_objects() -> None:
 def test_doubtful_calls_are_not(failed: str) -> None:
     assert repaired_calls(failed, TOOLS) == ()
     assert repaired_calls('{"name": "read_file", "arguments": {"path": "a"}}', []) == ()
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        '<function=read_file={"path": "a"}</function><function=read_file={"path": "b", "offset": "abc',
+        '<function=read_file={"path": "a"}</function><function=rm_rf>no json</function>',
+        '<function=read_file={"path": "a"}</function> y luego <function',
+        '<tool_call>{"name": "now", "arguments": {}}</tool_call><tool_call>{"name": "read_file", "argu',
+        '{"name": "now", "arguments": {}} <function=read_file={"path": "a',
+        '{"name": "read_file", "arguments": {"path": "' + "a" * 20_000 + '"}}',
+    ],
+)
+def test_one_half_received_call_spoils_them_all(failed: str) -> None:
+    assert repaired_calls(failed, TOOLS) == ()
+
+
+@pytest.mark.parametrize(
+    "piece", ["<function=a{", "<function=a{}", "<function= ", "<tool_call> ", "[", '{"a":', "```", "a", " ", "}>"]
+)
+def test_no_text_makes_the_repair_slow(piece: str) -> None:
+    began = time.perf_counter()
+    for text in (piece * (16_000 // len(piece)), "<function" + piece * (16_000 // len(piece)) + "a" + " " * 300):
+        assert repaired_calls(text, TOOLS) == ()
+    assert time.perf_counter() - began < 0.2
+
+
+def test_a_tool_whose_name_was_translated_is_recognized() -> None:
+    odd = ToolSchema("repo.browse", "", {"properties": {}})
+    [call] = repaired_calls(json.dumps({"name": wire_name("repo.browse"), "arguments": {}}), [odd])
+    assert call.name == "repo.browse"
 
 
 def test_the_note_quotes_a_little_of_what_was_written() -> None:

@@ -102,6 +102,15 @@ def test_the_ledger_adds_up_today_and_forgets_at_the_owners_midnight() -> None:
     assert ledger.today() == 0.1
 
 
+def test_what_is_reserved_counts_until_it_is_spent_or_not() -> None:
+    ledger = Ledger("UTC", at("2026-11-22T10:00:00"))
+    ledger.add(Usage(usd=0.25))
+    with pytest.raises(KeyError), ledger.reserved(0.5), ledger.reserved(0.125):
+        assert (ledger.committed(), ledger.today()) == (0.875, 0.25)
+        raise KeyError
+    assert ledger.committed() == ledger.today() == 0.25
+
+
 def test_the_ledger_is_restored_from_the_logs_once_or_twice() -> None:
     ledger = Ledger("UTC", at("2026-11-22T10:00:00"))
     ledger.restore(0.4)

@@ -117,6 +117,14 @@ class Brain(Protocol):
         """Asks which of the configured models there still are, and sets aside those that are gone. Never raises."""
         ...
 
+    async def watch_models(self) -> None:
+        """check_models(), now and from time to time, for ever."""
+        ...
+
+    async def warm_up_when_idle(self) -> None:
+        """Loads what the first call of each provider needs, when nobody waits for anything."""
+        ...
+
     async def aclose(self) -> None: ...
 
 
