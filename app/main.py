@@ -24,7 +24,9 @@ from app.logs import early_logs, set_up_logs
 from app.upkeep import keep_up
 from app.web.app import install, serving
 from app.web.parts import WebParts
+from app.web.privatefile import random_key
 from app.web.shutdown import before_shutdown
+from app.web.telegram_hook import install_telegram
 
 _PATIENCE_SECONDS = 15.0  # for the steps under way; everything together leaves within 25 s
 
@@ -32,9 +34,9 @@ _PATIENCE_SECONDS = 15.0  # for the steps under way; everything together leaves 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     settings: Settings = app.state.settings
-    telegram = TelegramService(settings)
     async with AsyncExitStack() as stack:
         try:
+            telegram = app.state.telegram = TelegramService(settings)
             house = build_house(settings, telegram.channels)
             set_up_logs(settings, house.parts.machine.redactor)
             await _open(house, telegram)
@@ -42,7 +44,8 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
             await stack.enter_async_context(serving(app, _web_parts(house)))
         except (ConfigError, StorageError) as error:
             _give_up(error)
-        for work in (house.parts.brain.check_models(), keep_up(house.store)):
+        brain = house.parts.brain
+        for work in (brain.watch_models(), brain.warm_up_when_idle(), keep_up(house.store)):
             stack.callback(asyncio.create_task(work).cancel)
         logger.info("Nanobot {} is ready", __version__)
         yield
@@ -61,7 +64,8 @@ async def _open(house: House, telegram: TelegramService) -> None:
     house.parts.brain.ledger.restore(await recovery.spent_today(house.store, house.settings.timezone, time.time()))
     house.parts.brain.on_notice = lambda text: _tell_owner(house, text)
     await recovery.resume(house.store, house.commands, house.runner, house.delivery.lanes.wake)
-    telegram.start(house.inbox, house.hub)
+    key = await asyncio.to_thread(random_key, house.settings.data_dir / "secret.key")
+    telegram.start(house.inbox, house.hub, key)
     house.reporter.telegram = telegram.state
 
 
@@ -114,6 +118,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(title="Nanobot", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.settings = settings or load_settings()
     install(app)
+    install_telegram(app)
     return app
 
 
