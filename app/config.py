@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
+import os
 import re
-from collections.abc import Callable, Mapping
-from io import StringIO
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -26,14 +24,15 @@ from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
-from typing_extensions import override
 
 from app.core import texts
 from app.core.errors import ConfigError
+from app.envfile import EnvFile
 from app.urls import is_host, is_http_url
 
 CODE_DIR = Path(__file__).resolve().parent.parent
@@ -76,39 +75,18 @@ _Password = Annotated[SecretStr, _must(str.isprintable, texts.MUST_BE_PASSWORD)]
 _UserId = Annotated[int, Field(gt=0, lt=2**52)]  # Telegram promises at most 52 bits; groups have negative ids
 
 
-class _EnvFile(EnvSettingsSource):
-    """A .env file in any encoding that names itself; pydantic-settings' own source knows a single one."""
-
-    def __init__(self, settings_cls: type[BaseSettings], path: Path | None) -> None:
-        self._path = path
-        super().__init__(settings_cls)
-
-    @override
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        found = dotenv_values(stream=StringIO(_text_of(self._path))) if self._path else {}
-        return {name.lower(): value for name, value in found.items() if value}
-
-
-def _text_of(path: Path) -> str:
-    """'' when there is no such file. Raises ConfigError, which shows nothing of what the file says."""
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except OSError as error:
-        raise ConfigError(texts.unreadable_settings(path, error.strerror or "")) from None
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # PowerShell's `>`
-    try:
-        text = data.decode("utf-16" if utf16 else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:  # UTF-16 without its mark is valid UTF-8 too
-        raise ConfigError(texts.undecodable_settings(path))
-    return text
-
-
 def _split(value: object, pattern: str) -> object:
     return [part.strip() for part in re.split(pattern, value) if part.strip()] if isinstance(value, str) else value
+
+
+def _home() -> Path:
+    """~/nanobot; a folder beside it when the code itself was cloned there."""
+    home = Path("~/nanobot")
+    try:
+        real = home.expanduser().resolve()
+    except (RuntimeError, OSError):
+        return home  # its validator says why
+    return Path("~/nanobot-datos") if real == CODE_DIR or CODE_DIR in real.parents else home
 
 
 def _folder(path: Path) -> Path:
@@ -131,7 +109,7 @@ class Settings(BaseSettings):
     """Raises ConfigError (through load_settings) with one Spanish line that names the variable."""
 
     model_config = SettingsConfigDict(
-        env_file=(),  # .env is read below, see _EnvFile; _env_file=None leaves it out
+        env_file=(),  # .env is read below, see EnvFile; _env_file=None leaves it out
         env_ignore_empty=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True, allow_inf_nan=False,
     )  # fmt: skip
 
@@ -163,8 +141,8 @@ class Settings(BaseSettings):
 
     # Folders
     data_dir: Path = Path("data")
-    workspace_dir: Path = Path("~/nanobot")
-    projects_dirs: Annotated[list[Path], NoDecode] = Field(default_factory=lambda: [Path("~/nanobot/proyectos")])
+    workspace_dir: Path = Field(default_factory=_home)
+    projects_dirs: Annotated[list[Path], NoDecode] = Field(default_factory=lambda: [_home() / "proyectos"])
 
     # Limits of a turn and of its tools
     approvals: Literal["siempre", "riesgo", "nunca"] = "riesgo"
@@ -197,13 +175,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         given = cast("DotEnvSettingsSource", dotenv_settings).env_file
         path = Path(given) if isinstance(given, str | Path) else _ENV_FILE
-        local = _EnvFile(settings_cls, None if given is None else path)
+        local = EnvFile(settings_cls, None if given is None else path)
         data_dir = (local() | env_settings() | init_settings()).get("data_dir", "data")
         try:
             config = _folder(Path(str(data_dir))) / CONFIG_FILE
         except ValueError:  # its own validator says so
             config = None
-        return init_settings, env_settings, local, _EnvFile(settings_cls, config)
+        host = InitSettingsSource(settings_cls, {"public_url": os.environ.get("RENDER_EXTERNAL_URL") or None})
+        return init_settings, env_settings, local, EnvFile(settings_cls, config), host
 
     @field_validator(
         "telegram_allowed_users",
@@ -294,4 +273,4 @@ def load_settings(**values: Any) -> Settings:
 def fixed_by_environment(settings: Settings) -> frozenset[str]:
     """Names (lower case) that the environment or .env set: the dashboard shows them locked. Raises ConfigError."""
     kind = type(settings)
-    return frozenset(EnvSettingsSource(kind)() | _EnvFile(kind, _ENV_FILE)())
+    return frozenset(EnvSettingsSource(kind)() | EnvFile(kind, _ENV_FILE)())

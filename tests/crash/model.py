@@ -39,8 +39,9 @@ def situation(messages: list[dict[str, Any]]) -> tuple[list[str], int]:
     asked: list[str] = []
     steps = 0
     for message in messages:
-        blocks: list[Any] = message["content"] if isinstance(message["content"], list) else []
-        said = "".join(b.get("text", "") for b in blocks) if blocks else message["content"] or ""
+        content: Any = message["content"]
+        blocks: list[dict[str, Any]] = content if isinstance(content, list) else []
+        said = "".join(b.get("text", "") for b in blocks) if blocks else str(content or "")
         if message["role"] == "user" and said:
             asked.append(_DATE.sub("", said))
         elif message["role"] == "assistant":

@@ -312,3 +312,14 @@ def test_the_example_explains_every_setting_and_shows_its_default() -> None:
 def test_a_password_in_an_address_is_a_secret(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, local_llm_base_url="http://ana:clave-larga@localhost:11434/v1")
     assert "clave-larga" in settings.secrets()
+
+
+def test_code_cloned_into_the_default_folder_gets_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setattr("app.config.CODE_DIR", tmp_path / "nanobot")
+    settings = Settings(_env_file=None, data_dir=tmp_path / "data")  # pyright: ignore[reportCallIssue]
+    assert settings.workspace_dir == tmp_path / "nanobot-datos"
+    assert settings.projects_dirs == [tmp_path / "nanobot-datos" / "proyectos"]
+    with pytest.raises(ConfigError, match="WORKSPACE_DIR"):
+        load_settings(_env_file=None, data_dir=tmp_path / "data", workspace_dir=tmp_path / "nanobot" / "x")
