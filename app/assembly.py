@@ -21,8 +21,9 @@ from app.core.contracts import Brain, Channel, SessionStore
 from app.core.gates import announced, approved, build_handler, not_repeated, rate_limited, timed, traced
 from app.core.inbox import Inbox
 from app.core.live import LiveHub
-from app.core.loop import AgentLoop, Parts
+from app.core.loop import AgentLoop
 from app.core.machine import Machine, ToolLimits
+from app.core.parts import Parts
 from app.core.status import MissingItem, StatusReport
 from app.core.toolkit import Toolbox
 from app.core.tools import ALL_TOOLS

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from app.config import Settings
-    from app.core.loop import Parts
     from app.core.machine import Machine
+    from app.core.parts import Parts
 
 
 def default_parts(settings: Settings) -> Parts:

@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -16,47 +15,28 @@ from weakref import WeakValueDictionary
 from loguru import logger
 
 from app.core import prompt, texts
-from app.core.approvals import Approvals, digest
+from app.core.approvals import digest
 from app.core.bounds import Bounds
 from app.core.compaction import compact, is_full, room
 from app.core.context import AgentContext
-from app.core.contexts import Contexts
 from app.core.contracts import (
-    Brain,
     CallOptions,
-    EventSink,
     LiveEvent,
     ModelRequest,
-    SessionStore,
-    Surroundings,
 )
 from app.core.defaults import default_parts
 from app.core.errors import NanobotError, ProviderError, Steered, TooLarge, TurnInterrupted, WorkspaceError
 from app.core.events import AssistantLine, ToolResultLine, UsageLine
-from app.core.gates import Handler, invoke
-from app.core.machine import Machine, folder, use_folder, use_machine
+from app.core.gates import invoke
+from app.core.machine import folder, use_folder, use_machine
 from app.core.messages import Message, Reply, ToolCall, ToolResult, Usage, as_calls, as_messages
+from app.core.parts import Parts
 from app.core.replies import whole_reply
-from app.core.toolkit import Risk, Toolbox
+from app.core.toolkit import Risk
 from app.core.turn import Turn, current_turn, turn_of
 
 if TYPE_CHECKING:
     from app.config import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the loop stands on; app/assembly.py builds the default ones."""
-
-    brain: Brain
-    store: SessionStore
-    contexts: Contexts
-    toolbox: Toolbox
-    handler: Handler
-    machine: Machine
-    approvals: Approvals
-    surroundings: Surroundings
-    sink: EventSink
 
 
 class AgentLoop:
