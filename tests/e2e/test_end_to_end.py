@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.core.events import AssistantLine, dump_line
+from app.core.messages import Usage
 from tests.e2e.server import OWNER, Server, telegram_env
 from tests.fakes.aimock import running_aimock
 from tests.fakes.llm import FakeLLM
@@ -132,3 +135,20 @@ async def test_a_wrong_token_leaves_the_rest_running(tmp_path: Path, telegram: F
                 await asyncio.sleep(0.05)
         assert (await server.status())["status"] == "ok"
         assert "x" * 35 not in server.log.read_text("utf-8")
+
+
+async def test_the_daily_budget_survives_a_restart(tmp_path: Path, telegram: FakeTelegram) -> None:
+    """What today's logs say was spent counts: Claude is not paid again."""
+    llm = await FakeLLM().start()
+    keys = {"ANTHROPIC_API_KEY": CLAUDE_KEY, "ANTHROPIC_BASE_URL": llm.url, "DAILY_BUDGET_USD": "0.5"}
+    sessions = tmp_path / "data" / "sessions"
+    sessions.mkdir(parents=True)
+    spent = AssistantLine(seq=1, ts=time.time(), content="cara", usage=Usage(input=1, output=1, usd=0.6))
+    (sessions / "web_0123456789ab.jsonl").write_bytes(dump_line(spent))
+    try:
+        async with Server(tmp_path, telegram_env(telegram) | keys):
+            telegram.user_says(OWNER, "hola")
+            told = await telegram.wait_for_message("Parece que hay un problema", timeout=20)
+            assert "0,50" in told["text"] and not llm.calls()
+    finally:
+        await llm.stop()
