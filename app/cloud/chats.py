@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from loguru import logger
@@ -81,20 +82,27 @@ class ChatFile:
             raise StorageError(texts.cannot_read(self._path.name, type(error).__name__)) from error
 
     def _replace(self, book: Book) -> None:
-        self._write(book)
+        replace_whole(self._path, book)
         self._book = book
 
-    def _write(self, book: Book) -> None:
-        try:
-            descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=".chats-")
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(book, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self._path)
-            sync_folder(self._path.parent)
-        except OSError as error:
-            raise StorageError(texts.cannot_write(error.strerror or "")) from error
+
+def replace_whole(path: Path, value: object) -> None:
+    """As JSON, on disk when it returns: there is always the old content or the new one. Raises StorageError."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
+    except OSError as error:
+        raise StorageError(texts.cannot_write(error.strerror or "")) from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise StorageError(texts.cannot_write(error.strerror or "")) from error
 
 
 def _resolved(book: Book, chat: str) -> str:

@@ -18,9 +18,10 @@ from app.cloud.telegram_reading import (
     is_service,
     model_text,
     place_of,
+    wording,
 )
+from app.cloud.telegram_takeover import Takeover, parse_takeover
 from app.core import texts
-from app.core.events import ReplyTo
 from app.core.inbox import Inbox
 
 _MOST_STRANGERS = 1_000
@@ -37,15 +38,30 @@ class BotContext:
     username: str = ""
     owner: int | None = None
     chores: Chores = field(default_factory=Chores)
+    takeover: Takeover | None = None
     strangers: set[int] = field(default_factory=set[int])
+    menu_shown: bool = False
+
+    async def introduce(self) -> None:
+        """Learns who the bot is, the first time. Raises TelegramError."""
+        if not self.username:
+            self.username = (await self.bot.get_me()).username or ""
+
+    def show_menu(self) -> None:
+        """Beside the text field, once."""
+        if not self.menu_shown:
+            self.menu_shown = True
+            self.chores.start("set the menu", self.bot.set_my_commands(list(texts.COMMANDS.items())))
 
 
 async def dispatch(update: Update, context: BotContext) -> None:
-    """Whatever is neither (edits, channel posts, business messages) is passed over."""
+    """Whatever is none of these (channel posts, business messages) is passed over."""
     if update.callback_query is not None:
         await handle_callback(update, context)
     elif update.message is not None:
         await handle_message(update, context)
+    elif update.edited_message is not None:
+        await handle_edit(update, context)
 
 
 async def handle_message(update: Update, context: BotContext) -> None:
@@ -60,32 +76,53 @@ async def handle_message(update: Update, context: BotContext) -> None:
         await context.inbox.moved(group_key(message.chat_id), group_key(message.migrate_to_chat_id))
     if is_service(message):
         return
-    if message.chat.type != "private" and not is_addressed(message, context.bot.id, context.username):
+    if _is_for_us(message, context):
+        await _take_in(message, f"tg:{update.update_id}", context)
+
+
+async def handle_edit(update: Update, context: BotContext) -> None:
+    """Only words can be answered anew: a live location or a caption-less photo has none."""
+    message = update.edited_message
+    if message is None or message.from_user is None or message.from_user.id not in context.allowed:
         return
-    await _take_in(message, f"tg:{update.update_id}", context)
+    if not (message.text or message.caption) or not _is_for_us(message, context):
+        return
+    chat, user, place, key = chat_key(message), _user(message), place_of(message), f"tg:{update.update_id}"
+    name, argument = command_of(message) or ("", "")
+    if name and not (name == "nuevo" and argument):
+        await context.inbox.edited_command(chat, name, argument, user, reply_to=place, key=key)
+    else:
+        text = argument if name else model_text(message)
+        mark = wording(message, argument or message.text or message.caption or "")
+        await context.inbox.edited(chat, text, user, reply_to=place, key=key, wording=mark)
+
+
+def _is_for_us(message: Message, context: BotContext) -> bool:
+    return message.chat.type == "private" or is_addressed(message, context.bot.id, context.username)
 
 
 async def _take_in(message: Message, key: str, context: BotContext) -> None:
     chat, user, place = chat_key(message), _user(message), place_of(message)
     if command := command_of(message):
-        await _command(command, chat, user, place, key, context)
-    elif message.text or message.caption:
-        await context.inbox.message(chat, model_text(message), user, reply_to=place, key=key)
+        await _command(message, command, key, context)
+    elif words := message.text or message.caption:
+        mark = wording(message, words)
+        await context.inbox.message(chat, model_text(message), user, reply_to=place, key=key, wording=mark)
     else:
         album = message.media_group_id  # many messages, one answer
         key = f"tg:album:{album}" if album else key
         await context.inbox.command(chat, "adjunto", "", user, reply_to=place, key=key)
 
 
-async def _command(
-    command: tuple[str, str], chat: str, user: str, place: ReplyTo, key: str, context: BotContext
-) -> None:
+async def _command(message: Message, command: tuple[str, str], key: str, context: BotContext) -> None:
     """What stands behind /nuevo is the first message of the new conversation."""
+    chat, user, place = chat_key(message), _user(message), place_of(message)
     name, argument = command
     opening = argument if name == "nuevo" else ""
     await context.inbox.command(chat, name, "" if opening else argument, user, reply_to=place, key=key)
     if opening:
-        await context.inbox.message(chat, opening, user, reply_to=place, key=f"{key}:opening")
+        mark = wording(message, opening)
+        await context.inbox.message(chat, opening, user, reply_to=place, key=f"{key}:opening", wording=mark)
 
 
 async def handle_callback(update: Update, context: BotContext) -> None:
@@ -96,13 +133,26 @@ async def handle_callback(update: Update, context: BotContext) -> None:
     if query.from_user.id not in context.allowed:
         context.chores.start("answer a stranger's press", query.answer())
         return
+    if wish := parse_takeover(query.data or ""):
+        await _take_over(query, *wish, context)
+        return
     choice, chat_id = parse_choice(query.data or ""), _pressed_in(query)
     taken, allow = False, False
     if choice is not None and chat_id is not None:
         session_id, asked, allow = choice
         by, key = str(query.from_user.id), f"tg:{update.update_id}"
         taken = await context.inbox.decision(session_id, asked, "allow" if allow else "deny", by, key, chat_id)
-    context.chores.start("confirm a press", _confirm(query, context.bot, allow if taken else None))
+    said = texts.decision_taken(allow) if taken else texts.QUESTION_GONE
+    trace = texts.decision_trace(allow) if taken else ""
+    context.chores.start("confirm a press", _confirm(query, context.bot, said, trace))
+
+
+async def _take_over(query: CallbackQuery, name: str, take: bool, context: BotContext) -> None:
+    """Only the owner decides where the bot lives; his decision is on disk before Telegram hears of the press."""
+    decides = context.takeover is not None and query.from_user.id == context.owner
+    known = decides and context.takeover is not None and await context.takeover.decide(name, take)
+    said = texts.takeover_decided(take) if known else texts.QUESTION_GONE
+    context.chores.start("confirm a press", _confirm(query, context.bot, said, said if known else ""))
 
 
 def _pressed_in(query: CallbackQuery) -> int | None:
@@ -113,9 +163,8 @@ def _pressed_in(query: CallbackQuery) -> int | None:
     return None if chat.type == "private" and chat.id != query.from_user.id else chat.id
 
 
-async def _confirm(query: CallbackQuery, bot: Bot, decided: bool | None) -> None:
+async def _confirm(query: CallbackQuery, bot: Bot, said: str, trace: str) -> None:
     """Best effort: an old query (after a wake) can no longer be answered, and that is no error."""
-    said = texts.QUESTION_GONE if decided is None else texts.decision_taken(decided)
     try:
         await query.answer(said)
     except TelegramError as error:
@@ -123,18 +172,18 @@ async def _confirm(query: CallbackQuery, bot: Bot, decided: bool | None) -> None
     message = query.message
     if message is None:
         return
-    if decided is not None and isinstance(message, Message) and await _leave_trace(message, bot, decided):
+    if trace and isinstance(message, Message) and await _leave_trace(message, bot, trace):
         return
     await bot.edit_message_reply_markup(message.chat.id, message.message_id, reply_markup=None)
 
 
-async def _leave_trace(message: Message, bot: Bot, decided: bool) -> bool:
+async def _leave_trace(message: Message, bot: Bot, trace: str) -> bool:
     """The question stays, with what was decided below it instead of the buttons."""
     if not message.text:
         return False
     try:
         await bot.edit_message_text(
-            f"{message.text}\n\n{texts.decision_trace(decided)}",
+            f"{message.text}\n\n{trace}",
             message.chat.id,
             message.message_id,
             entities=[e for e in message.entities if e.type in _OURS],

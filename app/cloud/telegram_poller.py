@@ -3,52 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 
 from loguru import logger
-from telegram.error import InvalidToken, RetryAfter
+from telegram.error import Conflict
 
-from app.cloud.telegram_bot import BotContext, dispatch
-from app.cloud.telegram_errors import polling_trouble, seconds_of
-from app.cloud.telegram_updates import Incoming, Quarantine, Updates
+from app.cloud.telegram_bot import BotContext
+from app.cloud.telegram_hook import Address
+from app.cloud.telegram_intake import Intake
+from app.cloud.telegram_setbacks import Setbacks, growing
+from app.cloud.telegram_takeover import Takeover
+from app.cloud.telegram_updates import Incoming, Updates
 from app.core import texts
 from app.core.errors import StorageError
 
 POLL_SECONDS = 50
-FIRST_PAUSE = 1.0  # seconds after a failure; doubles up to a minute
-STORAGE_PAUSE = 3.0  # the other chats wait it out as well
-TOKEN_PAUSE = 300.0  # a token that never worked: it needs somebody
-LOST_TOKEN_PAUSE = 60.0  # one that did work: Telegram itself answers 401 and 404 in its bad hours
+SILENCE_SECONDS = 3.0 * POLL_SECONDS  # without a sign of life: then it is started again
+INSIST_PAUSE = 1.0  # after a conflict, when the owner wants the bot here
+LEFT_PAUSE = 600.0  # and when he has left it to the other: only to see whether that one is gone
+CROWD_SECONDS = 300.0
+_CROWD = 3  # conflicts within CROWD_SECONDS: no restart of our own looks like that
 
 
 class TelegramPoller:
     """`state` is a Spanish sentence for the dashboard and /estado; `ready` says that the last getUpdates worked."""
 
     def __init__(
-        self,
-        context: BotContext,
-        updates: Updates,
-        quarantine: Quarantine,
-        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        self, context: BotContext, updates: Updates, intake: Intake, takeover: Takeover, address: Address
     ) -> None:
         self._context = context
         self._updates = updates
-        self._quarantine = quarantine
-        self._pause = pause
+        self._intake = intake
+        self._takeover = takeover
+        self._address = address
         self._offset: int | None = None  # never stored: the first getUpdates has none
         self._ahead: set[int] = set()  # taken, but behind one that could not be stored
-        self._failures = 0
-        self._introduced = False
-        self._token_told = False
-        self._owner_told = False
-        self._menu_shown = False
+        self._setbacks = Setbacks()
+        self._conflicts: deque[float] = deque(maxlen=_CROWD + 5)  # loop times
+        self.conflicts = 0  # ever
         self.state = texts.TELEGRAM_STARTING
         self.ready = False
-
-    @property
-    def username(self) -> str:
-        return self._context.username
+        self.due = 0.0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -60,22 +56,29 @@ class TelegramPoller:
 
     async def _round(self) -> None:
         """After trouble the first poll is a short one: it tells at once whether it is over."""
-        if not self._introduced:
-            self._context.username = (await self._context.bot.get_me()).username or ""
-            self._introduced = True
-        items = await self._updates.fetch(self._offset, POLL_SECONDS if self.ready else 0)
+        self._alive()
+        await self._context.introduce()
+        try:
+            items = await self._updates.fetch(self._offset, POLL_SECONDS if self.ready else 0)
+        except Conflict as conflict:
+            await self._settle(conflict)
+            return
         self._works()
         await self._take(items)
+
+    def _alive(self, pause: float = 0.0) -> None:
+        self.due = asyncio.get_running_loop().time() + pause + SILENCE_SECONDS
 
     def _works(self) -> None:
         if not self.ready:
             logger.info("Telegram: polling as @{}", self._context.username)
-        self.state, self.ready, self._failures = texts.telegram_ready(self._context.username), True, 0
-        self._token_told = False
-        if not self._menu_shown:
-            self._menu_shown = True
-            menu = self._context.bot.set_my_commands(list(texts.COMMANDS.items()))  # beside the text field
-            self._context.chores.start("set the menu", menu)
+        if not self._crowd():
+            self._takeover.gone()
+        ready = texts.telegram_ready(self._context.username)
+        self.state = texts.TELEGRAM_CONFLICT if self._takeover.rival else ready
+        self.ready = True
+        self._setbacks.over()
+        self._context.show_menu()
 
     async def _take(self, items: Sequence[Incoming]) -> None:
         """Each by itself, in order. What cannot be stored is not confirmed, and what comes behind it in the same
@@ -86,7 +89,8 @@ class TelegramPoller:
         for item in items:
             if item.id in self._ahead:
                 continue
-            error = failed.get(item.chat) or await self._accept(item)
+            error = failed.get(item.chat) or await self._intake.accept(item)
+            self._alive()
             if error is None:
                 self._ahead.add(item.id)
                 continue
@@ -99,53 +103,46 @@ class TelegramPoller:
             self._offset = items[-1].id + 1
         self._ahead.clear()
 
-    async def _accept(self, item: Incoming) -> StorageError | None:
-        """Returns when the update's line is on disk: only then may a getUpdates confirm it."""
-        if item.update is not None:
-            try:
-                await dispatch(item.update, self._context)
-                return None
-            except StorageError as error:
-                logger.error("update {} cannot be stored: {}", item.id, error)
-                return error
-            except Exception as error:  # noqa: BLE001  boundary: an update that we cannot handle must not stop others
-                place = "".join(traceback.format_tb(error.__traceback__))  # the message might quote the user
-                logger.error("update {} cannot be handled: {}\n{}", item.id, type(error).__name__, place)
-        return await self._set_aside(item)
+    async def _settle(self, conflict: Conflict) -> None:
+        """A webhook of our own, or one that the owner wants gone, is removed: what waits there comes to us.
 
-    async def _set_aside(self, item: Incoming) -> StorageError | None:
-        try:
-            await self._quarantine.keep(item)
-        except StorageError as error:
-            return error
-        context = self._context
-        if context.owner is not None and not self._owner_told:
-            self._owner_told = True
-            context.chores.start("tell the owner", context.bot.send_message(context.owner, texts.UPDATE_UNREADABLE))
-        return None
+        Raises `conflict` as long as somebody else has the bot.
+        """
+        if "webhook" in conflict.message.lower():
+            url = (await self._context.bot.get_webhook_info()).url
+            if url and (self._address.is_ours(url) or await self._takeover.may_take(url)):
+                logger.info("Telegram: removing the webhook, to poll")
+                await self._context.bot.delete_webhook(drop_pending_updates=False)
+                return
+        else:
+            self.conflicts += 1
+            self._conflicts.append(asyncio.get_running_loop().time())
+            if self._crowd() >= _CROWD:
+                await self._takeover.may_take()
+        raise conflict
+
+    def _crowd(self) -> int:
+        """How many conflicts with another poller there were of late."""
+        since = asyncio.get_running_loop().time() - CROWD_SECONDS
+        return sum(at > since for at in self._conflicts)
 
     async def _survive(self, error: Exception) -> None:
         """Says what is wrong, and waits."""
-        self._failures += 1
         self.ready = False
-        self.state = polling_trouble(error, self._introduced)
-        self._log(error)
-        await self._pause(self._seconds(error))
+        self.state, pause = self._setbacks.meet(error, token_works=bool(self._context.username))
+        rival = self._takeover.rival
+        if isinstance(error, Conflict) and rival is not None:
+            pause = self._conflict_pause(pause)
+            self.state = texts.telegram_other_webhook(rival.where) if rival.url else texts.TELEGRAM_CONFLICT
+        self._alive(pause)
+        await self._takeover.rest(pause)
 
-    def _seconds(self, error: Exception) -> float:
-        match error:
-            case StorageError():
-                return STORAGE_PAUSE
-            case InvalidToken():
-                return LOST_TOKEN_PAUSE if self._introduced else TOKEN_PAUSE
-            case RetryAfter():
-                return seconds_of(error.retry_after)
-            case _:
-                return min(60.0, FIRST_PAUSE * 2.0 ** min(self._failures - 1, 6))
-
-    def _log(self, error: Exception) -> None:
-        if not isinstance(error, InvalidToken):
-            logger.warning("Telegram: {}: {}", type(error).__name__, error)
-        elif not self._token_told:
-            self._token_told = True
-            logger.error("Telegram rejects the token; trying again from time to time")
+    def _conflict_pause(self, pause: float) -> float:
+        """Each poll of ours ends one of the other's: who does not insist stands back."""
+        match self._takeover.choice:
+            case True:
+                return INSIST_PAUSE
+            case False:
+                return LEFT_PAUSE
+            case None:
+                return max(pause, growing(self._crowd()))

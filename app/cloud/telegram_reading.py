@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 
 from telegram import Message, MessageEntity, MessageOriginChannel, MessageOriginChat, MessageOriginUser
@@ -76,6 +77,15 @@ def model_text(message: Message) -> str:
     """The words, below what Telegram shows around them: the quoted text, the origin, the attachment, the links."""
     notes = [*_quoted(message), *_forwarded(message), *_attached(message), *_linked(message)]
     return "\n".join([*notes, message.text or message.caption or ""])
+
+
+def wording(message: Message, words: str) -> str:
+    """A digest of what the sender himself can change: words, links, file. Nothing of what Telegram adds is in it."""
+    links = [e.url or "" for e in _entities(message)]
+    found = message.effective_attachment
+    file = found[-1] if isinstance(found, tuple) and found else found
+    parts = [words, *links, str(getattr(file, "file_unique_id", ""))]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _entities(message: Message) -> Mapping[MessageEntity, str]:

@@ -20,7 +20,7 @@ from app.cloud.telegram_http import RequestGarbled
 from app.core import texts
 from app.core.errors import StorageError
 
-WANTED = ["message", "callback_query"]
+WANTED = ["message", "edited_message", "callback_query"]
 _ANSWER_SECONDS = 10  # beyond the time that Telegram was asked to wait
 
 
@@ -52,21 +52,24 @@ class Updates:
             wanted["offset"] = offset
         url = f"{self._bot.base_url}/getUpdates?{urlencode(wanted)}"
         result: Any = await self._request.post(url, read_timeout=seconds + _ANSWER_SECONDS)
-        if not isinstance(result, list) or not all(_has_id(raw) for raw in cast("list[object]", result)):
+        raws = cast("list[object]", result) if isinstance(result, list) else [None]
+        items = [read_update(raw, self._bot) for raw in raws]
+        if None in items:
             raise RequestGarbled("getUpdates did not answer with a list of updates")
-        return [self._read(raw) for raw in cast("list[dict[str, Any]]", result)]
-
-    def _read(self, raw: dict[str, Any]) -> Incoming:
-        update = None
-        try:
-            update = Update.de_json(raw, self._bot)
-        except Exception as error:  # noqa: BLE001  boundary: Telegram may send what this library cannot read
-            logger.error("update {} cannot be read: {}", raw["update_id"], type(error).__name__)
-        return Incoming(raw["update_id"], raw, update)
+        return cast("list[Incoming]", items)
 
 
-def _has_id(raw: object) -> bool:
-    return isinstance(raw, dict) and type(cast("dict[str, object]", raw).get("update_id")) is int
+def read_update(raw: object, bot: Bot) -> Incoming | None:
+    """None when it is no update at all."""
+    fields = cast("dict[str, Any]", raw) if isinstance(raw, dict) else {}
+    number, update = fields.get("update_id"), None
+    if type(number) is not int:
+        return None
+    try:
+        update = Update.de_json(fields, bot)
+    except Exception as error:  # noqa: BLE001  boundary: Telegram may send what this library cannot read
+        logger.error("update {} cannot be read: {}", number, type(error).__name__)
+    return Incoming(number, fields, update)
 
 
 class Quarantine:

@@ -37,7 +37,10 @@ class BaseLine(BaseModel):
 
 
 class UserLine(BaseLine):
-    """`key` tells a repeated delivery of the same message (update id, idempotency key)."""
+    """`key` tells a repeated delivery of the same message (update id, idempotency key).
+
+    `wording`: a digest of what its sender wrote; another one in an edit of the message means that he changed it.
+    """
 
     type: Literal["user"] = "user"
     role: Literal["user"] = "user"
@@ -45,6 +48,7 @@ class UserLine(BaseLine):
     user_id: str = ""
     reply_to: ReplyTo | None = None
     key: str | None = None
+    wording: str = ""
 
 
 class CommandLine(BaseLine):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
+from app.core import texts
 from app.core.approvals import Approvals, Decision
 from app.core.commands import Commands
+from app.core.context import chat_of
 from app.core.contracts import ChatBook, SessionStore
 from app.core.events import CommandLine, ReplyTo, UserLine
 from app.core.turns import TurnRunner
+
+_EDITABLE_SECONDS = 48 * 3600  # how long a chat lets people change what they wrote
 
 
 class Inbox:
@@ -28,17 +34,32 @@ class Inbox:
         self._unanswered: set[str] = set()
 
     async def message(
-        self, chat: str, text: str, user_id: str, *, reply_to: ReplyTo | None = None, key: str | None = None
+        self,
+        chat: str,
+        text: str,
+        user_id: str,
+        *,
+        reply_to: ReplyTo | None = None,
+        key: str | None = None,
+        wording: str = "",
     ) -> tuple[str, int]:
         """(session, seq) of the message; seq 0 when this delivery was seen before."""
         session_id = await self._chats.session_of(chat)
-        return session_id, await self.session_message(session_id, text, user_id, reply_to=reply_to, key=key)
+        seq = await self.session_message(session_id, text, user_id, reply_to=reply_to, key=key, wording=wording)
+        return session_id, seq
 
     async def session_message(
-        self, session_id: str, text: str, user_id: str, *, reply_to: ReplyTo | None = None, key: str | None = None
+        self,
+        session_id: str,
+        text: str,
+        user_id: str,
+        *,
+        reply_to: ReplyTo | None = None,
+        key: str | None = None,
+        wording: str = "",
     ) -> int:
         """Into exactly this session, whichever its chat is in. Its seq; 0 when this delivery was seen before."""
-        line = UserLine(content=text, user_id=user_id, reply_to=reply_to, key=key)
+        line = UserLine(content=text, user_id=user_id, reply_to=reply_to, key=key, wording=wording)
         written = await self._store.append(session_id, line)
         self._runner.wake(session_id)
         return written[0].seq if written else 0
@@ -57,6 +78,32 @@ class Inbox:
         session_id = await self._chats.session_of(chat)
         line = CommandLine(name=name, argument=argument, user_id=user_id, reply_to=reply_to, key=key)
         await self._carry_out(session_id, line)
+
+    async def edited(self, chat: str, text: str, user_id: str, *, reply_to: ReplyTo, key: str, wording: str) -> None:
+        """A message in its new words: the last one is asked again, an older one is told as edited.
+
+        Nothing happens when the words are the same: chats send edits for link previews, reactions and the like.
+        """
+        session_id = await self._chats.session_of(chat)
+        old, is_last = await self._written(session_id, reply_to)
+        match old:
+            case UserLine():
+                if (old.wording or old.content) == (wording if old.wording else text):
+                    return
+                text = texts.corrected(text) if is_last else texts.edited_earlier(old.content, text)
+            case None:
+                text = texts.edited_earlier("", text)
+            case CommandLine():
+                pass  # no model has read it: these are the first words
+        await self.session_message(session_id, text, user_id, reply_to=reply_to, key=key, wording=wording)
+
+    async def edited_command(
+        self, chat: str, name: str, argument: str, user_id: str, *, reply_to: ReplyTo, key: str
+    ) -> None:
+        """A message that is this command now. One that cannot be compared, or was the same, has no effect."""
+        old, _ = await self._written(await self._chats.session_of(chat), reply_to)
+        if isinstance(old, UserLine) or (old is not None and (old.name, old.argument) != (name, argument)):
+            await self.command(chat, name, argument, user_id, reply_to=reply_to, key=key)
 
     async def session_command(
         self, session_id: str, name: str, argument: str, user_id: str, *, key: str | None = None
@@ -86,6 +133,22 @@ class Inbox:
         """A chat has another address from now on: it goes on in the same session."""
         await self._chats.moved(old, new)
 
+    async def _written(self, session_id: str, place: ReplyTo) -> tuple[UserLine | CommandLine | None, bool]:
+        """(what stands in the chat's logs of the message at `place`, whether it is the session's last message)."""
+        here = await self._said(session_id)
+        if found := [line for line in here if _same_message(line, place)]:
+            last = next((line for line in reversed(here) if isinstance(line, UserLine)), None)
+            return found[-1], found[-1] is last
+        others = await self._store.touched_since(time.time() - _EDITABLE_SECONDS)
+        for other in others:
+            if other != session_id and chat_of(other) == chat_of(session_id):
+                found += [line for line in await self._said(other) if _same_message(line, place)]
+        return max(found, key=lambda line: (line.ts, line.type == "user"), default=None), False
+
+    async def _said(self, session_id: str) -> list[UserLine | CommandLine]:
+        lines = await self._store.read_lines(session_id)
+        return [line for line in lines if isinstance(line, UserLine | CommandLine)]
+
     async def _carry_out(self, session_id: str, line: CommandLine) -> int:
         """A command whose effect the disk refused is carried out with the next one, or with its own next delivery."""
         self._unanswered.add(session_id)
@@ -94,3 +157,8 @@ class Inbox:
             await self._commands.run_open(waiting)
             self._unanswered.discard(waiting)
         return written[0].seq if written else 0
+
+
+def _same_message(line: UserLine | CommandLine, place: ReplyTo) -> bool:
+    there = line.reply_to
+    return there is not None and (there.chat_id, there.message_id) == (place.chat_id, place.message_id)

@@ -166,45 +166,6 @@ def unknown_project(name: str, names: Sequence[str]) -> str:
     return f"No encuentro el proyecto «{name[:80]}».{known}"
 
 
-# ---------------------------------------------------------------- Telegram's state
-
-TELEGRAM_OFF = "Sin configurar: falta TELEGRAM_TOKEN."
-TELEGRAM_STARTING = "Conectando con Telegram…"
-TELEGRAM_BAD_TOKEN = "Telegram rechaza el token: revisa TELEGRAM_TOKEN. Lo vuelvo a probar cada 5 minutos."  # noqa: S105
-TELEGRAM_TOKEN_LOST = (
-    "Telegram ya no acepta el token, que antes valía. Lo vuelvo a probar cada minuto; "  # noqa: S105
-    "si lo has cambiado en @BotFather, pon el nuevo en TELEGRAM_TOKEN."
-)
-TELEGRAM_CONFLICT = "Otro programa está usando este bot: cierra el otro o usa otro token."
-TELEGRAM_OTHER_WEBHOOK = (
-    "El bot tiene un webhook de otro servidor, y mientras lo tenga no recibo nada. Quítalo allí "
-    "(deleteWebhook) o usa otro token; en cuanto no esté, sigo solo."
-)
-TELEGRAM_UNREACHABLE = "No consigo hablar con Telegram; lo sigo intentando."
-TELEGRAM_GARBLED = (
-    "Algo contesta en lugar de Telegram (¿un proxy o un cortafuegos?): revisa la red o TELEGRAM_API_BASE_URL. "
-    "Lo sigo intentando."
-)
-TELEGRAM_BROKEN = "Ha fallado la recepción de mensajes de Telegram; está en el registro y lo sigo intentando."
-PART_REFUSED = "Telegram no acepta una parte de la respuesta anterior. Está entera en el panel."
-UPDATE_UNREADABLE = (
-    "Telegram me ha pasado algo que no he podido entender. Está guardado en telegram_unreadable.jsonl, en la carpeta "
-    "de datos. Si era un mensaje tuyo y no te contesto, mándamelo otra vez."
-)
-
-
-def telegram_pause(seconds: float) -> str:
-    return f"Telegram pide una pausa de {max(1, round(seconds))} s antes de recibir más."
-
-
-def telegram_refuses_us(detail: str) -> str:
-    return f"Telegram no deja recibir mensajes a este bot ({detail}); lo sigo intentando."
-
-
-def telegram_ready(username: str) -> str:
-    return f"Conectado como @{username}."
-
-
 # ---------------------------------------------------------------- what the model is told about a message
 
 _ATTACHMENTS = {
@@ -221,6 +182,20 @@ _ATTACHMENTS = {
     "videonote": "un vídeo",
     "voice": "una nota de voz",
 }
+
+
+_MOST_OLD_CHARS = 500
+
+
+def corrected(text: str) -> str:
+    return f"[Corrección del mensaje anterior] {text}"
+
+
+def edited_earlier(old: str, text: str) -> str:
+    if not old:
+        return f"[Ha editado un mensaje anterior] {text}"
+    shown = old[:_MOST_OLD_CHARS] + ("…" if len(old) > _MOST_OLD_CHARS else "")
+    return f"[Ha editado un mensaje anterior: «{shown}»] {text}"
 
 
 def note_reply(quoted: str) -> str:
@@ -282,3 +257,6 @@ def _duration(seconds: float) -> str:
 
 def _money(usd: float) -> str:
     return f"{usd:.4f} $".replace(".", ",") if 0 < usd < 0.01 else f"{usd:.2f} $".replace(".", ",")
+
+
+from app.core.texts_telegram import *  # noqa: E402, F403

@@ -249,6 +249,7 @@ async def test_a_second_poller_ends_the_first(telegram: FakeTelegram, bot: Bot) 
 
 
 async def test_a_webhook_excludes_polling(telegram: FakeTelegram, bot: Bot) -> None:
+    telegram.lives_at("https://nanobot.example", "http://127.0.0.1:9")
     poll = asyncio.create_task(bot.get_updates(timeout=30))
     await telegram.wait_until_polled()
     await bot.set_webhook("https://nanobot.example/telegram", secret_token="secreto", max_connections=1)

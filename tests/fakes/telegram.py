@@ -15,6 +15,7 @@ import itertools
 import re
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
 
@@ -35,6 +36,7 @@ from tests.fakes.telegram_wire import (
     read_params,
     refusal,
     too_many,
+    trickle,
 )
 
 TOKEN = "123456789:AAFakeTokenForTestsOnly_0123456789abcd"
@@ -48,11 +50,11 @@ class Fault:
 
     answer: `error` (or the raw `status` and `body`), without effect. drop: the connection goes before the body is
     read. cut: the effect happens, the answer never leaves. hold: the effect happens, the answer waits for `gate`.
-    delay: everything waits `seconds` first.
+    delay: everything waits `seconds` first. trickle: an answer that begins and never ends, a space at a time.
     """
 
     method: str
-    kind: Literal["answer", "drop", "cut", "hold", "delay"]
+    kind: Literal["answer", "drop", "cut", "hold", "delay", "trickle"]
     times: int = 1
     chat_id: int | None = None
     error: ApiError | None = None
@@ -72,6 +74,7 @@ class FakeTelegram(BotApi):
         self._faults: list[Fault] = []
         self._numbers = itertools.count(1)
         self._runner: web.AppRunner | None = None
+        self._sending = AsyncExitStack()
 
     # ------------------------------------------------------------ the process
 
@@ -91,9 +94,11 @@ class FakeTelegram(BotApi):
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
+        await self._sending.enter_async_context(self.sender.running())
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._sending.aclose()
         self._end_poll(None)
         for fault in self._faults:
             fault.gate.set()
@@ -137,9 +142,14 @@ class FakeTelegram(BotApi):
         chat.messages[message["message_id"]] = message
         return self._new_update("message", message)
 
-    def user_edits(self, chat_id: int, message_id: int, text: str) -> Json:
+    def user_edits(self, chat_id: int, message_id: int, text: str = "", **more: Any) -> Json:
+        """Without a text: what Telegram sends for a link preview, a reaction… Its entities are found anew."""
         message = self.chats[chat_id].messages[message_id]
-        message |= {"text": text, "edit_date": int(time.time())}
+        if text:
+            message.pop("entities", None)
+            found = found_entities(text)
+            message |= {"text": text, "edit_date": int(time.time()), **({"entities": found} if found else {})}
+        message |= more
         return self._new_update("edited_message", message)
 
     def user_sends_file(self, user_id: int, name: str, content: bytes, *, caption: str = "") -> Json:
@@ -170,8 +180,15 @@ class FakeTelegram(BotApi):
         """From now on it is too late to answer that press."""
         self.callbacks[callback_query_id]["open"] = False
 
+    def lives_at(self, origin: str, there: str) -> None:
+        """From now on the public address `origin` leads to `there` (http://127.0.0.1:…); a text that is no address is
+        what goes wrong on the way (telegram_webhook.BAD_CERTIFICATE).
+        """
+        self.sender.hosts[origin] = there
+        self.sender.wake()
+
     def deliver_again(self, update_id: int) -> None:
-        """The next getUpdates brings that update once more, whatever was confirmed."""
+        """The next getUpdates, or the webhook, brings that update once more, whatever was confirmed."""
         self._again.append(self._all_updates[update_id])
         self._wake()
 
@@ -215,6 +232,10 @@ class FakeTelegram(BotApi):
 
     def delay(self, method: str, seconds: float, times: int = 1) -> None:
         self._faults.append(Fault(method, "delay", times, seconds=seconds))
+
+    def trickle(self, method: str, times: int = 1) -> None:
+        """No time-out between two bytes ever notices this one."""
+        self._faults.append(Fault(method, "trickle", times))
 
     def hold(self, method: str, times: int = 1) -> asyncio.Event:
         """The effect happens at once; the answer leaves when the returned event is set."""
@@ -294,9 +315,11 @@ class FakeTelegram(BotApi):
             known_form = re.fullmatch(r"\d+:[\w-]+", token)
             call.error = "Unauthorized" if known_form else "Not Found"
             return refusal(ApiError(401 if known_form else 404, call.error))
-        fault = self._take_fault(method, call.chat_id, {"answer", "cut", "hold", "delay"})
+        fault = self._take_fault(method, call.chat_id, {"answer", "cut", "hold", "delay", "trickle"})
         if fault is not None and fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
+        if fault is not None and fault.kind == "trickle":
+            return await trickle(request)
         if fault is not None and fault.kind == "answer":
             call.error = str(fault.error or fault.status)
             self._wake_watchers()

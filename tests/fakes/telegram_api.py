@@ -11,6 +11,7 @@ from aiohttp import web
 
 from tests.fakes import telegram_text
 from tests.fakes.telegram_text import TextError
+from tests.fakes.telegram_webhook import WebhookSender
 from tests.fakes.telegram_wire import (
     ApiError,
     Call,
@@ -50,7 +51,6 @@ class BotApi:
         self.chats: dict[int, Chat] = {}
         self.edits: list[Json] = []
         self.next_update_id = 700_000_001
-        self.webhook: Json = {}
         self.commands: dict[tuple[str, str], list[Json]] = {}
         self.callbacks: dict[str, Json] = {}
         self.callback_seconds = 60.0  # how long a press can be answered
@@ -59,6 +59,7 @@ class BotApi:
         self._again: list[Json] = []
         self._all_updates: dict[int, Json] = {}
         self._allowed: list[str] = []
+        self.sender = WebhookSender(self._pending, self._again, self._wake_watchers)
         self._poll: asyncio.Future[ApiError | None] | None = None
         self._changed = asyncio.Event()
 
@@ -66,6 +67,15 @@ class BotApi:
         file_id = f"BQACAgQAAxkBAAI{len(self.files) + 1:06d}"
         self.files[file_id] = (path, content)
         return file_id
+
+    @property
+    def webhook(self) -> Json:
+        """{} without one."""
+        return self.sender.hook
+
+    @webhook.setter
+    def webhook(self, hook: Json) -> None:
+        self.sender.set(hook)
 
     async def answer(self, call: Call) -> web.Response:
         handler = getattr(self, f"_api_{call.method}", None)
@@ -98,6 +108,7 @@ class BotApi:
         return update
 
     def _wake(self) -> None:
+        self.sender.wake()
         self._end_poll(None)
         self._wake_watchers()
 
@@ -115,12 +126,13 @@ class BotApi:
         if "allowed_updates" in call.params:
             self._allowed = parsed(call.params["allowed_updates"], list)
         if offset < 0:
-            self._pending = self._pending[offset:]
+            self._pending[:] = self._pending[offset:]
         else:
-            self._pending = [u for u in self._pending if u["update_id"] >= offset]
+            self._pending[:] = [u for u in self._pending if u["update_id"] >= offset]
         if not self._pending and not self._again and wait > 0:
             await self._wait_for_update(wait)
-        again, self._again = self._again, []
+        again = list(self._again)
+        self._again.clear()
         return (again + self._pending)[:limit]
 
     async def _wait_for_update(self, seconds: float) -> None:
@@ -138,8 +150,7 @@ class BotApi:
         url = str(call.params.get("url") or "")
         if not url:
             return await self._api_deletewebhook(call)
-        if not re.match(r"https://|http://(127\.0\.0\.1|localhost)[:/]", url):  # loopback: for tests only
-            raise bad_request("bad webhook: An HTTPS URL must be provided for webhook")
+        self.sender.check(url)
         secret = str(call.params.get("secret_token") or "")
         if not re.fullmatch(r"[\w-]{0,256}", secret, re.ASCII):
             raise bad_request("secret token contains unallowed characters")
@@ -149,6 +160,8 @@ class BotApi:
         if "allowed_updates" in call.params:
             self._allowed = parsed(call.params["allowed_updates"], list)
         connections = int(call.params.get("max_connections") or 40)
+        if not 1 <= connections <= 100:
+            connections = 40
         self.webhook = {"url": url, "secret_token": secret, "max_connections": connections}
         return True
 
@@ -159,10 +172,13 @@ class BotApi:
         return True
 
     async def _api_getwebhookinfo(self, _call: Call) -> Json:
-        info = {"url": self.webhook.get("url", ""), "has_custom_certificate": False}
+        info: Json = {"url": self.webhook.get("url", ""), "has_custom_certificate": False}
+        info["pending_update_count"] = len(self._pending)
         if self.webhook:
-            info["max_connections"] = self.webhook["max_connections"]
-        return info | {"pending_update_count": len(self._pending), "allowed_updates": self._allowed}
+            info |= {"max_connections": self.webhook["max_connections"], "ip_address": "203.0.113.7"}
+        if self.sender.last_error is not None:
+            info["last_error_date"], info["last_error_message"] = self.sender.last_error
+        return info | ({"allowed_updates": self._allowed} if self._allowed else {})
 
     # ------------------------------------------------------------ messages
 

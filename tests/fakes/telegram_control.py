@@ -3,7 +3,8 @@
 python -m tests.fakes.telegram [--port N] [--token T]    prints `READY <base url> <token>` once it listens
 
 POST /_control/<action>          {arguments}: user_says, user_edits, press, deliver_again, expire, block,
-                                 refuse, migrate, flood, fail, garble, drop, cut, delay, injects, close_topic
+                                 refuse, migrate, flood, fail, garble, drop, cut, delay, injects, close_topic,
+                                 lives_at
 POST /_control/wait_for_message  {"contains", "chat_id", "timeout"}: answers with the message, or 504
 GET  /_control/calls?after=N     every request received, in order
 GET  /_control/sent?chat_id=N    the bot's messages as they stand
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _ACTIONS = {
     "user_says", "user_edits", "deliver_again", "expire", "block", "refuse", "migrate", "flood", "fail", "garble",
-    "drop", "cut", "delay", "injects", "close_topic",
+    "drop", "cut", "delay", "injects", "close_topic", "lives_at",
 }  # fmt: skip
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from app.assembly import House, build_house
-from app.cloud import telegram_poller, telegram_typing
+from app.cloud import telegram_poller, telegram_setbacks, telegram_typing, telegram_watch, telegram_webhook
 from app.cloud.telegram_service import TelegramService
 from app.core import recovery
 from tests.fakes.brain import ScriptedBrain
 from tests.fakes.telegram import FakeTelegram
 from tests.support import make_settings
 
+KEY = b"the key of this installation: 32"
 OWNER, FRIEND, STRANGER, GROUP, FORUM = 42, 43, 666, -100500, -1000000000900
 
 
@@ -30,7 +31,12 @@ async def people() -> AsyncGenerator[FakeTelegram]:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of hundredths of a second."""
     for name in ("FIRST_PAUSE", "STORAGE_PAUSE", "TOKEN_PAUSE", "LOST_TOKEN_PAUSE"):
-        monkeypatch.setattr(telegram_poller, name, 0.02)
+        monkeypatch.setattr(telegram_setbacks, name, 0.02)
+    for name in ("FIRST_CHECK_SECONDS", "CHECK_SECONDS", "RIVAL_SECONDS", "ALONE_SECONDS"):
+        monkeypatch.setattr(telegram_webhook, name, 0.05)
+    monkeypatch.setattr(telegram_poller, "INSIST_PAUSE", 0.02)
+    monkeypatch.setattr(telegram_watch, "RESTART_SECONDS", 0.02)
+    monkeypatch.setattr(telegram_watch, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(telegram_typing, "PERIOD_SECONDS", 0.02)
 
 
@@ -53,7 +59,7 @@ async def bot(
     await service.open()
     await house.store.open()
     await recovery.resume(house.store, house.commands, house.runner, house.delivery.lanes.wake)
-    service.start(house.inbox, house.hub)
+    service.start(house.inbox, house.hub, KEY)
     try:
         yield house, service
     finally:

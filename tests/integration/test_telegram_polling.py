@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from app.cloud import telegram_poller, telegram_service
+from app.cloud import telegram_poller, telegram_setbacks, telegram_webhook
 from app.core.errors import StorageError
 from tests.fakes.brain import ScriptedBrain, text
 from tests.fakes.telegram import FakeTelegram
@@ -139,9 +139,9 @@ async def test_a_left_webhook_is_told_and_not_taken_over(tmp_path: Path, telegra
     telegram.webhook = {"url": "https://otro", "secret_token": "", "max_connections": 1}
     async with bot(tmp_path, telegram, ScriptedBrain(text("ya"))) as (_, service):
         telegram.user_says(OWNER, "hola")
-        await until(lambda: "webhook de otro servidor" in service.state()[0])
+        await until(lambda: "lo usa otro servidor (otro)" in service.state()[0])
         assert not telegram.calls_of("deleteWebhook") and telegram.webhook
-        telegram.webhook = {}
+        telegram.webhook = {}  # the other server removes it
         await telegram.wait_for_message("ya", timeout=20)
 
 
@@ -155,7 +155,7 @@ async def test_a_rejected_token_is_tried_again_slowly_and_logged_once(tmp_path: 
         await telegram.wait_for_message("ahora sí")
     logger.remove(sink)
     assert len([x for x in logged if "rejects the token" in x]) == 1
-    assert telegram_poller.TOKEN_PAUSE < 1, "the pause of this test, five minutes in life"
+    assert telegram_setbacks.TOKEN_PAUSE < 1, "the pause of this test, five minutes in life"
 
 
 @pytest.mark.parametrize("trouble", ["flood", "refused", "slow"])
@@ -235,7 +235,6 @@ async def test_a_damaged_list_of_chats_is_told_and_nothing_confirmed(tmp_path: P
 async def test_polling_that_dies_is_noticed_and_begins_again(
     tmp_path: Path, telegram: FakeTelegram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telegram_service, "_RESTART_SECONDS", 0.02)
     deaths: list[BaseException] = [ValueError("imposible"), asyncio.CancelledError()]
     real = telegram_poller.TelegramPoller._round
 
@@ -255,6 +254,42 @@ async def test_polling_that_dies_is_noticed_and_begins_again(
     assert not deaths
 
 
+@pytest.mark.parametrize("public", [False, True])
+async def test_silence_is_noticed_and_ended(
+    tmp_path: Path, telegram: FakeTelegram, monkeypatch: pytest.MonkeyPatch, public: bool
+) -> None:
+    """An answer that never ends: bytes keep coming, so no time-out between two of them would ever notice."""
+    assert telegram_poller.SILENCE_SECONDS == 3 * telegram_poller.POLL_SECONDS
+    monkeypatch.setattr(telegram_poller, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(telegram_webhook, "SILENCE_SECONDS", 0.3)
+    logged: list[str] = []
+    sink = logger.add(lambda message: logged.append(str(message)), level="ERROR")
+    telegram.trickle("getWebhookInfo" if public else "getUpdates", times=2)
+    telegram.user_says(OWNER, "hola")
+    values = {"public_url": "https://nanobot.example", "telegram_mode": "webhook"} if public else {}
+    telegram.lives_at("https://nanobot.example", "http://127.0.0.1:9")
+    async with bot(tmp_path, telegram, ScriptedBrain(text("despierto")), **values) as (_, service):
+        await until(lambda: service.state()[1])
+        if not public:
+            await telegram.wait_for_message("despierto")
+    logger.remove(sink)
+    assert len([x for x in logged if "no sign of life" in x]) == 2
+
+
+async def test_a_long_pause_is_no_silence(
+    tmp_path: Path, telegram: FakeTelegram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telegram_poller, "SILENCE_SECONDS", 0.2)
+    async with bot(tmp_path, telegram, ScriptedBrain()) as (_, service):
+        await telegram.wait_until_polled()
+        telegram.flood(None, 3600, method="getUpdates")
+        telegram.user_says(OWNER, "hola")
+        await until(lambda: "pausa de 3600 s" in service.state()[0])
+        count = len(telegram.calls_of("getUpdates"))
+        await asyncio.sleep(0.6)
+        assert len(telegram.calls_of("getUpdates")) == count
+
+
 async def test_stopping_never_raises(tmp_path: Path, telegram: FakeTelegram, monkeypatch: pytest.MonkeyPatch) -> None:
     async def dying(_self: telegram_poller.TelegramPoller) -> None:
         raise ValueError("imposible")
@@ -266,8 +301,7 @@ async def test_stopping_never_raises(tmp_path: Path, telegram: FakeTelegram, mon
 
 
 async def test_only_new_messages_are_messages(tmp_path: Path, telegram: FakeTelegram) -> None:
-    asked = telegram.user_says(OWNER, "borra el log")
-    telegram.user_edits(OWNER, asked["message"]["message_id"], "borra el log viejo")
+    telegram.user_says(OWNER, "borra el log")
     channel = {"id": -1001, "type": "channel", "title": "c"}
     telegram.injects("channel_post", {"message_id": 1, "chat": channel, "date": 1, "text": "canal"})
     private = {"id": 777, "type": "private", "first_name": "cliente"}
