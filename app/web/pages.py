@@ -14,6 +14,7 @@ from app.core.context import check_session_id
 from app.web.gate import MOST_TEXT
 from app.web.parts import PartsHere, WebParts
 from app.web.rendering import page
+from app.web.telegram_hook import rival_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -47,7 +48,7 @@ async def transcript(request: Request, session_id: str, parts: PartsHere) -> Res
 
 @router.get("/estado")
 async def state(request: Request, parts: PartsHere) -> Response:
-    return page(request, "status.html", report=await parts.status(), now=time.time())
+    return page(request, "status.html", report=await parts.status(), now=time.time(), rival=rival_of(request))
 
 
 def _zone(parts: WebParts) -> ZoneInfo:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Protocol, cast
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, Form, HTTPException, Request
 from pydantic import BaseModel
 from starlette.datastructures import Headers
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core import texts
+from app.web.csrf import CheckedForm
 from app.web.gate import MOST_BODY_BYTES
 
 MOST_UPDATE_BYTES = 1024 * 1024
@@ -37,6 +38,7 @@ class Telegram(Protocol):
 def install_telegram(app: FastAPI) -> None:
     """After the gate was added, so that the webhook stands before it."""
     app.include_router(router)
+    app.include_router(forms)
     app.add_middleware(TelegramHook)
 
 
@@ -79,10 +81,17 @@ async def _body(receive: Receive) -> bytes | None:
 # ---------------------------------------------------------------- the owner's decision
 
 router = APIRouter(prefix="/api/v1/telegram", max_body_size=MOST_BODY_BYTES)
+forms = APIRouter(include_in_schema=False, max_body_size=MOST_BODY_BYTES)
 
 
 def _telegram(request: Request) -> Telegram:
     return cast("Telegram", request.app.state.telegram)
+
+
+def rival_of(request: Request) -> str:
+    """For the status page; '' when nobody else uses the bot, or there is none."""
+    telegram = cast("Telegram | None", getattr(request.app.state, "telegram", None))
+    return telegram.rival if telegram else ""
 
 
 TelegramHere = Annotated[Telegram, Depends(_telegram)]
@@ -111,3 +120,10 @@ async def take_over(wish: Wish, telegram: TelegramHere) -> Rival:
     if not await telegram.decide(take=wish.take):
         raise HTTPException(409, texts.NOBODY_TO_TAKE_FROM)
     return Rival(rival=telegram.rival)
+
+
+@forms.post("/estado/telegram", dependencies=[CheckedForm])
+async def decide(telegram: TelegramHere, usar: Annotated[str, Form()] = "no") -> Response:
+    """The same decision by a button of the status page."""
+    await telegram.decide(take=usar == "si")
+    return RedirectResponse("/estado", 303)

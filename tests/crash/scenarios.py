@@ -27,6 +27,7 @@ class Scenario:
     plans: Plan = field(default_factory=Plan)
     env: dict[str, str] = field(default_factory=dict[str, str])
     groq_down: bool = False
+    webhook: bool = False
     counted: bool = False  # the counter must have been raised exactly once unless the crash made it uncertain
 
 
@@ -48,5 +49,6 @@ SCENARIOS = (
         plans={"mira": [[LOOK]]},
     ),
     Scenario("órdenes", says=((OWNER, "uno"), (OWNER, "/nuevo"), (OWNER, "dos"), (OWNER, "/estado"))),
+    Scenario("webhook", says=((OWNER, "cuenta esto"), (OWNER, "y ya")), plans={"cuenta": [[LOOK]]}, webhook=True),
     Scenario("navegador", web=("cuenta esto", "hola"), plans={"cuenta": [[COUNT]]}, env={"APPROVALS": "nunca"}),
 )

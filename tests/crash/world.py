@@ -24,6 +24,7 @@ from tests.crash.scenarios import FRIEND, OWNER, Scenario
 from tests.e2e.server import ROOT, free_port, telegram_env
 from tests.fakes.telegram import FakeTelegram
 
+ORIGIN = "https://nanobot.example"
 MARK = "(puede que ya te haya llegado)"
 PATIENCE = 40.0  # seconds for everything to be answered
 KEYS = {"GROQ_API_KEY": "gsk_crash_0123456789abcdefghij", "ANTHROPIC_API_KEY": "sk-ant-crash-0123456789abcdefghij"}
@@ -59,11 +60,19 @@ class World:
             async with FakeTelegram() as self._telegram:
                 for chat in (OWNER, FRIEND):
                     self._telegram.add_chat(chat)
+                if self._scenario.webhook:
+                    self._set_webhook()
                 for chat, text in self._scenario.says:
                     self._telegram.user_says(chat, text)
                 return await self._live()
         finally:
             await self._llm.stop()
+
+    def _set_webhook(self) -> None:
+        """As an earlier start of the same server left it: otherwise it would look for another poller first."""
+        self._telegram.lives_at(ORIGIN, f"http://127.0.0.1:{self._port}")
+        self._telegram.sender.retry_second = 0.02
+        self._telegram.webhook = {"url": f"{ORIGIN}/telegram/antes", "secret_token": "x", "max_connections": 1}
 
     async def _live(self) -> Outcome:
         process = await self._start(self._at)
@@ -97,6 +106,7 @@ class World:
             "TELEGRAM_ALLOWED_USERS": str(FRIEND), "GROQ_BASE_URL": self._llm.url, "ANTHROPIC_BASE_URL": self._llm.url,
             "CRASH_TRACE": str(self._folder / ("trace" if at or not self.crashed else "trace-after")), "CRASH_AT": at,
         }  # fmt: skip
+        env |= {"PUBLIC_URL": ORIGIN} if self._scenario.webhook else {}
         env |= telegram_env(self._telegram) | KEYS | self._scenario.env
         kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG"}}
         with (self._folder / "server.log").open("ab") as log:

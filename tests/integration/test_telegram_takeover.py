@@ -19,7 +19,7 @@ from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_house import FRIEND, OWNER, bot, hurry, people
 from tests.fakes.telegram_site import ORIGIN, PASSWORD, Hooked, hooked_bot
 from tests.fakes.telegram_wire import Json
-from tests.integration.test_access import log_in
+from tests.integration.test_access import log_in, token
 from tests.support import until
 
 FOREIGN = "https://otro.example/hook/123456:secreto-del-otro"
@@ -299,3 +299,23 @@ async def test_the_owner_decides_in_the_dashboard(tmp_path: Path, telegram: Fake
             assert (await browser.get(path)).json() == {"rival": ""}
             refused = await browser.post(path, json={})
             assert (refused.status_code, refused.json()) == (409, {"error": "Nadie más está usando el bot ahora."})
+
+
+@pytest.mark.parametrize("wish", ["si", "no"])
+async def test_the_status_page_offers_the_decision_as_buttons(
+    tmp_path: Path, telegram: FakeTelegram, wish: str
+) -> None:
+    taken_by(telegram)
+    async with hooked_bot(tmp_path, telegram, ScriptedBrain()) as hooked:
+        await question_of(telegram)
+        transport = httpx.ASGITransport(hooked.app, client=("203.0.113.7", 50_000))
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers={"origin": ORIGIN}) as browser:
+            await log_in(browser, PASSWORD)
+            assert "otro.example" in (await browser.get("/estado")).text
+            assert (await browser.post("/estado/telegram", data={"usar": wish})).status_code == 403, "no CSRF token"
+            form = {"usar": wish, "csrf": await token(browser, "/estado")}
+            assert (await browser.post("/estado/telegram", data=form)).headers["location"] == "/estado"
+            if wish == "si":
+                await until(lambda: telegram.webhook["url"] == hooked.address.url)
+            else:
+                assert telegram.webhook["url"] == FOREIGN
