@@ -43,6 +43,7 @@ class Committer:
         threading.Thread(target=self._run, name="committer", daemon=True).start()
 
     def submit(self, job: Job) -> Future[Sequence[Line]]:
+        job.done.set_running_or_notify_cancel()  # whoever waits may be cancelled, the write cannot
         with self._wake:
             self._jobs.append(job)
             self._wake.notify_all()

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from app.cloud.committer import Committer, Job
+from app.cloud.journal import Journal
 from app.cloud.sessions import SessionManager
 from app.core.contracts import LiveEvent
 from app.core.errors import SessionConflict, SessionError, StorageError
@@ -356,3 +358,29 @@ async def test_who_had_the_folder_before_left_by_itself_or_died(tmp_path: Path) 
     (tmp_path / ".left").unlink()
     await manager.open()
     assert not manager.left_cleanly
+
+
+async def test_a_writer_outlives_whoever_waits_for_it(tmp_path: Path) -> None:
+    """The end of an event loop cancels every task, those that write too."""
+    manager = SessionManager(tmp_path)
+    await manager.open()
+    before = asyncio.all_tasks()
+    append = asyncio.create_task(manager.append("web_a", UserLine(content="a")))
+    while not [task for task in asyncio.all_tasks() - before if task.get_name() == "web_a"]:
+        await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - before:
+        await asyncio.sleep(0)
+        task.cancel()
+    await asyncio.gather(append, return_exceptions=True)
+    async with asyncio.timeout(5):
+        await manager.append("web_a", UserLine(content="b"))
+    assert (await kinds(manager, "web_a"))[-1] == "user"
+
+
+def test_a_waiter_that_gives_up_does_not_end_the_committer(tmp_path: Path) -> None:
+    committer, journal = Committer(), Journal(tmp_path / "s.jsonl")
+    with journal.lock:
+        waiting = committer.submit(Job(journal, [UserLine(content="a")], keep=lambda _: True))
+        assert not waiting.cancel()
+    written = committer.submit(Job(journal, [UserLine(content="b")], keep=lambda _: True)).result(timeout=5)
+    assert [line.seq for line in written] == [2]

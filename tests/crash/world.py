@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import signal
 import sys
 from collections import Counter
@@ -28,8 +27,6 @@ ORIGIN = "https://nanobot.example"
 MARK = "(puede que ya te haya llegado)"
 PATIENCE = 40.0  # seconds for everything to be answered
 KEYS = {"GROQ_API_KEY": "gsk_crash_0123456789abcdefghij", "ANTHROPIC_API_KEY": "sk-ant-crash-0123456789abcdefghij"}
-# Between these a crash leaves open whether Telegram has the message: only here may it come again, marked.
-UNKNOWABLE = re.compile(r"(write|sync):\w+\.jsonl:(send_started|delivered)|http:(sendMessage|editMessageText)")
 
 
 @dataclass
@@ -129,17 +126,28 @@ class World:
             if text not in self._posted:
                 await self._post(text)
                 break
+            await self._let_be(self._posted[text])
 
     async def _post(self, text: str) -> None:
+        if accepted := await self._send("chat", {"text": text}, {"Idempotency-Key": text}):
+            self._posted[text] = accepted["session_id"]
+
+    async def _let_be(self, session: str) -> None:
+        """The browser's user answers an open question about an uncertain call."""
+        path = self._folder / "data" / "sessions" / f"{session}.jsonl"
+        for asked in fold(session, read_all(path)).questions:
+            await self._send(f"approvals/{session}/{asked}", {"decision": "deny"})
+
+    async def _send(self, path: str, body: dict[str, str], headers: dict[str, str] | None = None) -> dict[str, Any]:
+        """What the server answers; nothing when it is not there, or refuses."""
         url = f"http://127.0.0.1:{self._port}"
-        headers = {"Idempotency-Key": text, "Origin": url}
         with suppress(aiohttp.ClientError, OSError):
             async with (
-                aiohttp.ClientSession() as http,
-                http.post(f"{url}/api/v1/chat", json={"text": text}, headers=headers) as response,
+                aiohttp.ClientSession(headers={"Origin": url, **(headers or {})}) as http,
+                http.post(f"{url}/api/v1/{path}", json=body) as response,
             ):
-                if response.status == 202:
-                    self._posted[text] = (await response.json())["session_id"]
+                return await response.json() if response.ok else {}
+        return {}
 
     # ------------------------------------------------------------ what must be true
 
@@ -163,7 +171,7 @@ class World:
             unmarked = Counter(text.strip() for text in texts if MARK not in text)
             outcome.problems += [f"came {n} times unmarked: {text[:80]!r}" for text, n in unmarked.items() if n > 1]
             outcome.problems += [f"came {n} times: {text[:80]!r}" for text, n in seen.items() if n > 2]
-        if outcome.marked and not (outcome.crashed and UNKNOWABLE.match(self._at)):
+        if outcome.marked > self._unknowable(outcome):
             outcome.problems.append(f"{outcome.marked} marked as possible repeats")
         raised = self._counter()
         if raised > 1 or (self._scenario.counted and not outcome.crashed and raised != 1):
@@ -175,6 +183,15 @@ class World:
             finals = [line for line in self._lines(self._posted.get(text, "")) if line.get("final")]
             if len(finals) != 1 or text not in finals[0]["content"]:
                 outcome.problems.append(f"the browser's {text!r} has {len(finals)} answers")
+
+    def _unknowable(self, outcome: Outcome) -> int:
+        """How many sends were announced, and not known to have arrived, when the process died."""
+        name, _, moment = self._at.partition("@")
+        if not outcome.crashed:
+            return 0
+        happened = [point for point in outcome.points if point != name or moment == "after"]
+        started = sum(":send_started#" in point and point.startswith("write:") for point in happened)
+        return started - sum(":delivered#" in point and point.startswith("write:") for point in happened)
 
     def _check_log(self, path: Path, outcome: Outcome) -> None:
         seqs: list[int] = []
