@@ -60,7 +60,8 @@ def test_the_image_is_set_through_settings_that_exist() -> None:
     plain = {"PATH", "HOME", "LANG", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
     assert variables.keys() - plain <= known
     assert COMPOSE["services"]["nanobot"]["environment"].keys() <= known
-    assert {v["key"] for v in RENDER["services"][0]["envVars"]} - {"FORWARDED_ALLOW_IPS"} <= known  # that one is uvicorn's
+    uvicorns = {"FORWARDED_ALLOW_IPS"}
+    assert {variable["key"] for variable in RENDER["services"][0]["envVars"]} - uvicorns <= known
 
 
 def test_the_container_answers_to_the_port_it_is_given_and_to_sigterm() -> None:
