@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+DISK_REFUSES = (
+    "Ahora no puedo guardar tu mensaje: el disco no me deja. Lo atiendo en cuanto pueda; no hace falta que lo repitas."
+)
 TELEGRAM_OFF = "Sin configurar: falta TELEGRAM_TOKEN."
 TELEGRAM_STARTING = "Conectando con Telegram…"
 TELEGRAM_BAD_TOKEN = "Telegram rechaza el token: revisa TELEGRAM_TOKEN. Lo vuelvo a probar cada 5 minutos."  # noqa: S105

@@ -190,6 +190,7 @@ async def test_a_chat_that_cannot_be_stored_stops_no_other_and_keeps_its_order(
         await telegram.wait_for_message("hola, amigo", chat_id=FRIEND)
         await until(lambda: "No puedo" in service.state()[0] and not service.state()[1])
         assert telegram.unconfirmed[0] == first["update_id"]
+        await telegram.wait_for_message("el disco no me deja", chat_id=OWNER)
         await asyncio.sleep(0.1)
         log.rmdir()
         await until(lambda: not telegram.unconfirmed and service.state()[1])
@@ -197,6 +198,7 @@ async def test_a_chat_that_cannot_be_stored_stops_no_other_and_keeps_its_order(
         assert (await kinds(house.store, f"telegram_{FRIEND}")).count("user") == 1
         said = [m.content for m in (await house.store.load_session(f"telegram_{OWNER}")).messages if m.role == "user"]
         assert said == ["primero", "segundo"]
+        assert sum("el disco no me deja" in words for words in telegram.texts(OWNER)) == 1
 
 
 async def test_what_stands_behind_a_message_that_failed_once_waits_for_it(
