@@ -1,12 +1,19 @@
-"""`python3 dev.py crash [scenario…]`: the server dies at every point of every scenario. Prints what came of it."""
+"""What comes of a server that dies. Linux.
+
+python3 dev.py crash [scenario…]        at every point of every scenario
+python3 dev.py crash random [n] [seed]  n times at random moments, while fifty chats write
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from tests.crash.points import all_deaths, die_at
+from tests.crash.random_kills import RandomKills
 from tests.crash.scenarios import SCENARIOS
 
 
@@ -32,5 +39,15 @@ async def main(names: list[str]) -> int:
     return 1 if problems else 0
 
 
+async def at_random(kills: int = 1000, seed: int = 0) -> int:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="crash-") as folder:
+        report = await RandomKills(Path(folder), seed).live(kills)
+    print(f"{report} · {time.monotonic() - began:.0f} s", *report.problems, sep="\n")
+    return 1 if report.problems else 0
+
+
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(sys.argv[1:])))
+    arguments = sys.argv[1:]
+    chosen = at_random(*map(int, arguments[1:3])) if arguments[:1] == ["random"] else main(arguments)
+    sys.exit(asyncio.run(chosen))
