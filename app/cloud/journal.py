@@ -41,13 +41,18 @@ class Journal:
                 _write_anew(self.path)
             self._doubtful = False
             window, bad, self._torn = read_window(self.path, since)
+            if bad:
+                _keep_bad_lines(self.path, bad)
         except OSError as error:
             raise StorageError(texts.cannot_read(self.path.name, error.strerror or "")) from error
-        if bad:
-            _keep_bad_lines(self.path, bad)
         self.lines = window
         self.seq = (window[-1].seq if window else 0) + len(bad)  # a bad line may have owned a number
         self.loaded = True
+
+    @property
+    def last(self) -> int:
+        """seq of the last line. `seq` is beyond it when unreadable lines follow: each may have owned a number."""
+        return self.lines[-1].seq if self.lines else 0
 
     def newer(self, after: int) -> list[Line]:
         """The lines in memory after `after`; cheap for a reader who is nearly up to date."""
@@ -66,7 +71,6 @@ class Journal:
         """On disk when it returns. A short or unsynced write is taken back. Raises StorageError."""
         data = (b"\n" if self._torn else b"") + b"".join(map(dump_line, lines))
         try:
-            new = not self.path.exists()
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         except OSError as error:
             raise self._refused(error) from error
@@ -74,7 +78,7 @@ class Journal:
         try:
             _write_whole(descriptor, data)
             os.fsync(descriptor)
-            if new:
+            if size == 0:  # new, or left empty by a write that was taken back
                 sync_folder(self.path.parent)
         except OSError as error:
             self.distrust()

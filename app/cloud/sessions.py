@@ -37,6 +37,7 @@ class SessionManager:
         self._shelf = Shelf(self._storage)
         self._sink = sink
         self._retention_days = retention_days
+        self._unsure: dict[str, int] = {}  # session → last line before a write whose outcome is not known
         self._commits: set[asyncio.Task[Sequence[Line]]] = set()  # named by their session
         self.chats = ChatFile(data_dir / "chats.json")
 
@@ -62,7 +63,7 @@ class SessionManager:
 
         Raises SessionConflict when ctx holds an answer to a conversation that has moved on meanwhile.
         """
-        lines = ctx.unsaved_lines()
+        lines = ctx.unsaved_lines((await self._journal(ctx.session_id)).seq)
         if not lines:
             return
         answers = any(isinstance(line, AssistantLine) for line in lines)
@@ -82,6 +83,10 @@ class SessionManager:
         journal = await self._journal(ctx.session_id)
         if journal.seq < ctx.seq:
             ctx.restart()  # the log was removed since
+        if ctx.session_id in self._unsure:  # what reached the disk after all has been told to nobody
+            landed = await self.read_lines(ctx.session_id, self._unsure[ctx.session_id])
+            if self._unsure.pop(ctx.session_id, None) is not None:
+                self._publish(ctx.session_id, landed)
         ctx.apply(*await self.read_lines(ctx.session_id, ctx.seq))
 
     async def read_lines(self, session_id: str, after: int = 0) -> Sequence[Line]:
@@ -132,16 +137,21 @@ class SessionManager:
         keys = storage.known_keys(chat)
         if keys is None:
             keys = await asyncio.to_thread(storage.keys, chat)
+        last = journal.last
         job = Job(journal, lines, keep=lambda line: storage.is_new(keys, line), expected=expected)
         try:
             written = await asyncio.wrap_future(storage.committer.submit(job))
         except StorageError:
+            self._unsure.setdefault(session_id, last)
             await asyncio.to_thread(storage.forget, chat, lines)
             raise
-        for line in written:
+        self._publish(session_id, written)
+        return written
+
+    def _publish(self, session_id: str, lines: Sequence[Line]) -> None:
+        for line in lines:
             if self._sink:
                 self._sink.publish(session_id, LiveEvent("line", line=line))
-        return written
 
     async def _journal(self, session_id: str) -> Journal:
         return self._storage.ready(session_id) or await asyncio.to_thread(self._storage.journal, session_id)

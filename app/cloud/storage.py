@@ -150,7 +150,12 @@ class Storage:
 
     def forget(self, chat: str, lines: Sequence[Line]) -> None:
         """Those of the lines that did not reach the disk: their next delivery is the first."""
-        on_disk = self._keys_on_disk(chat)
+        try:
+            on_disk = self._keys_on_disk(chat)
+        except StorageError:  # nobody can tell now: the table is made anew before anything else is written
+            with self._lock:
+                self._keys.pop(chat, None)
+            return
         with self._lock:
             for line in lines:
                 if (key := key_of(line)) and key not in on_disk:

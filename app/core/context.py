@@ -101,13 +101,15 @@ class AgentContext:
         """The message is durable once save_session() or process_message() has returned."""
         self._unsaved.append(Message(role=role, content=content))
 
-    def unsaved_lines(self) -> list[Line]:
-        """The lines that the log lacks; an answer covers what stands before it. The caller appends them, then saved().
+    def unsaved_lines(self, after: int) -> list[Line]:
+        """The lines that the log lacks, to be numbered on from `after`; an answer covers what stands before it.
+
+        The caller appends them, then saved().
 
         Raises SessionError for a role that nobody may add by hand.
         """
         lines: list[Line] = []
-        for seq, message in enumerate(self._unsaved, self.seq + 1):
+        for seq, message in enumerate(self._unsaved, after + 1):
             if message.role == "user":
                 lines.append(UserLine(content=message.content, user_id=self.user_id))
             elif message.role == "assistant":

@@ -37,7 +37,10 @@ def dress(messages: Sequence[Message], zone: str) -> list[Message]:
     def with_time(message: Message) -> Message:
         if message.role != "user" or not message.ts:
             return message
-        moment = texts.moment(datetime.fromtimestamp(message.ts, tz), zone)
+        try:
+            moment = texts.moment(datetime.fromtimestamp(message.ts, tz), zone)
+        except (OverflowError, ValueError, OSError):  # a flipped digit in the log
+            return message
         return message.model_copy(update={"content": f"{message.content}\n\n{moment}"})
 
     return [with_time(m) for m in messages]

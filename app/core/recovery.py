@@ -24,7 +24,9 @@ async def resume(store: SessionStore, commands: Commands, runner: TurnRunner, de
         try:
             busy += await _resume_one(session_id, store, commands, runner, deliver)
         except Exception:  # noqa: BLE001  boundary: one session that cannot go on must not keep the others from it
-            logger.exception("recovery: {} cannot go on", session_id)
+            logger.exception("recovery: {} cannot go on; its lanes try again", session_id)
+            deliver(session_id)
+            runner.wake(session_id)
     logger.info("recovery: {} session(s) with open work", busy)
     return busy
 

@@ -201,12 +201,12 @@ def test_unsaved_messages_become_lines() -> None:
     ctx.add_message("user", "dos")
     ctx.add_message("assistant", "r")
     assert [m.content for m in ctx.messages] == ["uno", "dos", "r"]
-    user, assistant = ctx.unsaved_lines()
+    user, assistant = ctx.unsaved_lines(ctx.seq)
     assert isinstance(user, UserLine) and user.user_id == "42"
     assert isinstance(assistant, AssistantLine) and assistant.final and assistant.covers == 2
     ctx.add_message("tool", "x")
     with pytest.raises(SessionError):
-        ctx.unsaved_lines()
+        ctx.unsaved_lines(ctx.seq)
 
 
 def test_a_yes_to_one_folder_is_no_yes_to_another() -> None:

@@ -165,7 +165,7 @@ export class Talk {
 
   #stamp(line) {
     const when = new Date(line.ts * 1000);
-    return line.ts ? make("time", { datetime: when.toISOString() }, time.format(when)) : null;
+    return line.ts && !Number.isNaN(when.getTime()) ? make("time", { datetime: when.toISOString() }, time.format(when)) : null;
   }
 
   #count(line) {
