@@ -98,7 +98,7 @@ class Delivery:
         repeat, waits, unknown = number in out.uncertain, _waits(), 0
         while True:
             await self._rest(out.reply_to)
-            await self._store.append(ctx.session_id, SendStartedLine(of=out.seq, part=number))
+            await self._insist(ctx.session_id, SendStartedLine(of=out.seq, part=number))
             try:
                 return await channel.send(out.reply_to, part, choices=choices, repeat=repeat), False
             except Uncertain as error:
@@ -124,8 +124,11 @@ class Delivery:
                     await self._tell_refused(ctx, out)
                     return None, False
 
-    async def _insist(self, session_id: str, line: DeliveredLine | SendFailedLine) -> None:
-        """What became of a send is known here alone until it is a line: a full disk is waited for."""
+    async def _insist(self, session_id: str, line: SendStartedLine | DeliveredLine | SendFailedLine) -> None:
+        """What became of a send, and that none has left yet, is known here alone until it is a line.
+
+        So a full disk is waited for; who looked again would have to take a refused line that landed for a send.
+        """
         waits = _waits()
         while True:
             try:

@@ -52,6 +52,7 @@ class LogMachine(RuleBasedStateMachine):
         self._updates: list[Update] = []
         self._allowed: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)  # message → questions with a yes
         self._unsure = False  # a crash or an uncertain send: from now on there may be marked repeats
+        self._may_land = False  # a refused line that could not be taken back is in the log after all
 
     @initialize(policy=st.sampled_from(["siempre", "nunca"]))
     def begin(self, policy: str) -> None:
@@ -90,6 +91,7 @@ class LogMachine(RuleBasedStateMachine):
     @rule(code=st.sampled_from([errno.ENOSPC, errno.EIO]), writes=st.booleans(), times=st.sampled_from([1, 3, FOREVER]))
     def the_disk_fails(self, code: int, writes: bool, times: int) -> None:
         self._disk.code = code
+        self._may_land |= code == errno.EIO
         if writes:
             self._disk.failing_writes = times
         else:
@@ -114,6 +116,9 @@ class LogMachine(RuleBasedStateMachine):
     def it_restarts(self, mend: bool) -> None:
         if mend:
             self._disk.mend()
+        # What became of the last send cannot be noted then, and a refused `send_started` may have landed: the next
+        # process does not know what this one does.
+        self._unsure |= self._may_land or bool(self._disk.failing_writes or self._disk.failing_syncs)
         self._runner.run(self._inn.leave())
         self._start()
 
