@@ -20,7 +20,7 @@ _SYNCS_AT_ONCE = 8
 
 @dataclass
 class Job:
-    """`keep` decides at writing time which lines go in (a repeated delivery does not).
+    """`keep` decides at writing time which lines go in (a repeated delivery does not); `refused` takes that back.
 
     `expected`: the seq of the line that must be the last one now; anything else is a SessionConflict.
     """
@@ -28,6 +28,7 @@ class Job:
     journal: Journal
     lines: Sequence[Line]
     keep: Callable[[Line], bool]
+    refused: Callable[[], None] = lambda: None
     expected: int | None = None
     done: Future[Sequence[Line]] = field(default_factory=Future[Sequence[Line]])
 
@@ -76,13 +77,11 @@ class Committer:
             try:
                 results = self._write(journal, jobs)
             except StorageError as error:
-                for job in jobs:
-                    job.done.set_exception(error)
+                _refuse(jobs, error)
             except Exception as error:  # noqa: BLE001  boundary: the writer thread must outlive any surprise
                 logger.exception("commit of {} failed", journal.path.name)
                 journal.distrust()
-                for job in jobs:
-                    job.done.set_exception(StorageError(texts.cannot_write(type(error).__name__)))
+                _refuse(jobs, StorageError(texts.cannot_write(type(error).__name__)))
             else:
                 for job, lines in zip(jobs, results, strict=True):
                     _settle(job, lines)
@@ -103,6 +102,14 @@ class Committer:
             self.syncs += 1
             journal.accept(flat)
         return results
+
+
+def _refuse(jobs: Sequence[Job], error: StorageError) -> None:
+    """Before anything else is written: a second delivery that waits in the queue is then the first."""
+    for job in jobs:
+        job.refused()
+    for job in jobs:
+        job.done.set_exception(error)
 
 
 def _settle(job: Job, lines: Sequence[Line] | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from loguru import logger
@@ -23,8 +23,9 @@ _BLOCK = 256 * 1024
 class Journal:
     """`lines` is the window in memory: what a fold needs. `seq` is the last one given out."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_load: Callable[[Sequence[Line]], None] = lambda _: None) -> None:
         self.path = path
+        self._on_load = on_load
         self.lock = threading.Lock()
         self.lines: list[Line] = []
         self.seq = 0
@@ -48,6 +49,7 @@ class Journal:
         self.lines = window
         self.seq = (window[-1].seq if window else 0) + len(bad)  # a bad line may have owned a number
         self.loaded = True
+        self._on_load(window)
 
     @property
     def last(self) -> int:

@@ -138,12 +138,12 @@ class SessionManager:
         if keys is None:
             keys = await asyncio.to_thread(storage.keys, chat)
         last = journal.last
-        job = Job(journal, lines, keep=lambda line: storage.is_new(keys, line), expected=expected)
+        admission = storage.admission(keys)
+        job = Job(journal, lines, keep=admission.keep, refused=admission.refused, expected=expected)
         try:
             written = await asyncio.wrap_future(storage.committer.submit(job))
         except StorageError:
             self._unsure.setdefault(session_id, last)
-            await asyncio.to_thread(storage.forget, chat, lines)
             raise
         self._publish(session_id, written)
         return written

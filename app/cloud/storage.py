@@ -9,6 +9,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from loguru import logger
 from app.cloud.committer import Committer
 from app.cloud.journal import Journal
 from app.core import texts
+from app.core.context import chat_of
 from app.core.errors import StorageError
 from app.core.events import ApprovalGivenLine, CommandLine, Line, UserLine
 
@@ -95,7 +97,9 @@ class Storage:
         """The journal, loaded."""
         self.open()
         with self._lock:
-            journal = self._alive.get(session_id) or Journal(self.path(session_id))
+            journal = self._alive.get(session_id) or Journal(
+                self.path(session_id), partial(self._remember, chat_of(session_id))
+            )
             self._alive[session_id] = self._recent[session_id] = journal
             self._recent.move_to_end(session_id)
             if len(self._recent) > _JOURNALS_IN_MEMORY:
@@ -136,30 +140,15 @@ class Storage:
         """keys() when it needs no disk."""
         return self._keys.get(chat)
 
-    def is_new(self, keys: dict[str, float], line: Line) -> bool:
-        """Registers the line's key in the chat's table; False when it is there."""
-        key = key_of(line)
-        if key is None:
-            return True
-        with self._lock:
-            now = self.clock()
-            if keys.get(key, 0) >= now - KEY_SECONDS:
-                return False
-            keys[key] = now
-            return True
+    def admission(self, table: dict[str, float]) -> Admission:
+        return Admission(table, self.clock, self._lock)
 
-    def forget(self, chat: str, lines: Sequence[Line]) -> None:
-        """Those of the lines that did not reach the disk: their next delivery is the first."""
-        try:
-            on_disk = self._keys_on_disk(chat)
-        except StorageError:  # nobody can tell now: the table is made anew before anything else is written
-            with self._lock:
-                self._keys.pop(chat, None)
-            return
+    def _remember(self, chat: str, lines: Sequence[Line]) -> None:
+        """A log that was read (again) may hold what was refused, and landed after all."""
         with self._lock:
-            for line in lines:
-                if (key := key_of(line)) and key not in on_disk:
-                    self._keys.get(chat, {}).pop(key, None)
+            table = self._keys.get(chat)
+            if table is not None:
+                table.update({key: line.ts for line in lines if (key := key_of(line))})
 
     def _keys_on_disk(self, chat: str) -> dict[str, float]:
         since = self.clock() - KEY_SECONDS
@@ -169,6 +158,32 @@ class Storage:
                 lines = self.journal(path.stem).lines
                 found |= {key: line.ts for line in lines if (key := key_of(line)) and line.ts >= since}
         return found
+
+
+class Admission:
+    """Lets the lines of one write in whose delivery key the chat has not seen. A refused write never was."""
+
+    def __init__(self, table: dict[str, float], clock: Callable[[], float], lock: threading.RLock) -> None:
+        self._table = table
+        self._clock = clock
+        self._lock = lock  # two sessions of a chat are written at the same time
+        self._added: list[str] = []
+
+    def keep(self, line: Line) -> bool:
+        key, now = key_of(line), self._clock()
+        if key is None:
+            return True
+        with self._lock:
+            if self._table.get(key, 0) >= now - KEY_SECONDS:
+                return False
+            self._table[key] = now
+        self._added.append(key)
+        return True
+
+    def refused(self) -> None:
+        with self._lock:
+            for key in self._added:
+                self._table.pop(key, None)
 
 
 def key_of(line: Line) -> str | None:

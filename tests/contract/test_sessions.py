@@ -384,3 +384,29 @@ def test_a_waiter_that_gives_up_does_not_end_the_committer(tmp_path: Path) -> No
         assert not waiting.cancel()
     written = committer.submit(Job(journal, [UserLine(content="b")], keep=lambda _: True)).result(timeout=5)
     assert [line.seq for line in written] == [2]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 5, 20])
+async def test_a_second_delivery_is_no_repeat_of_one_that_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    """It waits in the queue while the first one fails: it must not be taken for done."""
+    manager = SessionManager(tmp_path)
+    await manager.append("web_a", UserLine(content="antes"))
+    real, faults = os.fsync, [OSError(5, "Input/output error")]
+
+    def fails_once(descriptor: int) -> None:
+        time.sleep(0.002)
+        if faults:
+            raise faults.pop()
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fails_once)
+    first = asyncio.create_task(manager.append("web_a", UserLine(content="dos", key="k")))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    second = asyncio.create_task(manager.append("web_a", UserLine(content="dos", key="k")))
+    outcomes = await asyncio.gather(first, second, return_exceptions=True)
+    written = [lines for lines in outcomes if not isinstance(lines, BaseException)]
+    assert isinstance(outcomes[0], StorageError) and all(written), "nobody hears 'seen before' of what is not there"
+    assert (await kinds(manager, "web_a")).count("user") == 1 + len(written)
