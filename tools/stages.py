@@ -37,6 +37,10 @@ def static_stages(python: Path) -> list[Stage]:
         Stage("formato", [*run, "ruff", "format", "--check", "."]),
         Stage("estilo", [*run, "ruff", "check", "--output-format", "concise", "."]),
         Stage("tipos", [*run, "basedpyright", "--pythonpath", str(python)]),
+        *[
+            Stage(f"tipos {name}", [*run, "basedpyright", "--pythonpath", str(python), "--pythonplatform", name, "app"])
+            for name in ("Windows", "Darwin")  # what neither has must not be used there
+        ],
         Stage("importaciones", [str(python), "-c", contracts]),
         Stage("tamaños", [*run, "tools.sizes"]),
         Stage("dependencias", [*run, "tools.lock"]),

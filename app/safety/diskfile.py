@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
@@ -72,7 +73,7 @@ def replace(place: Place, data: bytes) -> None:
 
 
 def _keep_owner_and_mode(descriptor: int, old: os.stat_result | None) -> None:
-    if old is None or not hasattr(os, "fchmod"):
+    if old is None or sys.platform == "win32":
         return
     mine = os.fstat(descriptor)
     if (mine.st_uid, mine.st_gid) != (old.st_uid, old.st_gid):

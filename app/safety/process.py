@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -111,13 +110,15 @@ def _signal_tree(process: subprocess.Popen[bytes], *, hard: bool) -> None:
             subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
             process.kill()
         return
+    import signal
+
     with suppress(ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
         os.killpg(process.pid, signal.SIGKILL if hard else signal.SIGTERM)
 
 
 def _wait_without_reaping(process: subprocess.Popen[bytes]) -> None:
     """So that the group can still be signalled safely after its leader has ended."""
-    if hasattr(os, "waitid"):
+    if sys.platform == "linux":
         with suppress(ChildProcessError):
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             return
