@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from app.core import texts
 from app.core.approvals import Approvals, Decision
 from app.core.commands import Commands
 from app.core.context import chat_of
 from app.core.contracts import ChatBook, SessionStore
+from app.core.errors import StorageError
 from app.core.events import CommandLine, ReplyTo, UserLine
 from app.core.turns import TurnRunner
 
@@ -153,9 +155,12 @@ class Inbox:
         """A command whose effect the disk refused is carried out with the next one, or with its own next delivery."""
         self._unanswered.add(session_id)
         written = await self._store.append(session_id, line)
+        await self._commands.run_open(session_id)
+        self._unanswered.discard(session_id)
         for waiting in list(self._unanswered):
-            await self._commands.run_open(waiting)
-            self._unanswered.discard(waiting)
+            with suppress(StorageError):  # that session's own trouble: it is tried again with the next command
+                await self._commands.run_open(waiting)
+                self._unanswered.discard(waiting)
         return written[0].seq if written else 0
 
 

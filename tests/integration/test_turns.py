@@ -414,3 +414,13 @@ async def test_forgetting_takes_two_words_and_leaves_nothing(tmp_path: Path) -> 
         assert not any("secreto" in p.read_text() for p in (tmp_path / "data").rglob("*") if p.is_file())
         assert len(house.parts.brain.requests[-1].messages) == 1  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]
     assert "no se puede deshacer" in channel.sent[1].text and "borrado" in channel.sent[2].text
+
+
+async def test_a_session_whose_disk_refuses_keeps_no_other_from_its_commands(tmp_path: Path) -> None:
+    async with running_house(make_settings(tmp_path), ScriptedBrain()) as house:
+        blocked = tmp_path / "data" / "sessions" / "telegram_41.jsonl"
+        blocked.mkdir()
+        with pytest.raises(StorageError):
+            await house.inbox.command("telegram_41", "ayuda", "", "41", reply_to=None, key="tg:1")
+        await house.inbox.command(SESSION, "ayuda", "", "42", reply_to=None, key="tg:2")
+        assert await kinds(house.store, SESSION) == ["command", "reply"]
