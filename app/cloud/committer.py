@@ -1,21 +1,27 @@
-"""Group commit: one writer thread a data folder; whatever waits when it is free is written and synced together."""
+"""Group commit: one writer thread a data folder; whatever waits when it is free is written and synced together.
+
+Lines of one session are synced in its file; those of several by one sync of the redo log.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from loguru import logger
 
-from app.cloud.journal import Journal
+from app.cloud.journal import Journal, Written
+from app.cloud.redo import Append, RedoLog
 from app.core import texts
 from app.core.errors import SessionConflict, StorageError
 from app.core.events import Line
 
-_SYNCS_AT_ONCE = 8
+_TOGETHER = 64  # sessions in a batch: each waits for the slowest
+_QUIET = 2.0  # s without a line; then the sessions are synced, one after another
 
 
 @dataclass
@@ -33,14 +39,31 @@ class Job:
     done: Future[Sequence[Line]] = field(default_factory=Future[Sequence[Line]])
 
 
+@dataclass
+class _Share:
+    """What one journal has in a batch. `results`: the lines of each job, None for one that came too late."""
+
+    journal: Journal
+    jobs: Sequence[Job]
+    results: Sequence[Sequence[Line] | None] = ()
+    written: Written | None = None
+
+    @property
+    def lines(self) -> list[Line]:
+        return [line for lines in self.results for line in lines or ()]
+
+
 class Committer:
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    """`settle()` waits until every session is synced in its own file."""
+
+    def __init__(self, redo: RedoLog, clock: Callable[[], float] = time.time) -> None:
+        self._redo = redo
         self._clock = clock
         self._jobs: list[Job] = []
+        self._settling: list[Future[None]] = []
         self._busy = False
+        self._quiet = False
         self._wake = threading.Condition()
-        self._pool = ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="sync")
-        self.syncs = 0  # for the benchmark: how many fsyncs the lines cost
         threading.Thread(target=self._run, name="committer", daemon=True).start()
 
     def submit(self, job: Job) -> Future[Sequence[Line]]:
@@ -55,53 +78,109 @@ class Committer:
         with self._wake:
             self._wake.wait_for(lambda: not self._jobs and not self._busy)
 
+    def settle(self) -> None:
+        """The redo log is empty when it returns. Raises StorageError."""
+        done: Future[None] = Future()
+        with self._wake:
+            self._settling.append(done)
+            self._wake.notify_all()
+        done.result()
+
     def _run(self) -> None:
         while True:
             with self._wake:
                 self._busy = False
                 self._wake.notify_all()
-                self._wake.wait_for(lambda: self._jobs)
+                self._wake.wait_for(lambda: self._jobs or self._settling, timeout=self._patience())
                 jobs, self._jobs = self._jobs, []
+                settling, self._settling = self._settling, []
                 self._busy = True
             by_journal: dict[Journal, list[Job]] = {}
             for job in jobs:
                 by_journal.setdefault(job.journal, []).append(job)
-            if len(by_journal) == 1:
-                self._commit(*by_journal.popitem())
-            else:
-                list(self._pool.map(self._commit, by_journal, by_journal.values()))
+            shares = [_Share(*item) for item in by_journal.items()]
+            for first in range(0, len(shares), _TOGETHER):
+                self._commit(shares[first : first + _TOGETHER])
+            self._quiet = not jobs
+            self._tidy(settling)
 
-    def _commit(self, journal: Journal, jobs: Sequence[Job]) -> None:
-        """All jobs of one journal: one write, one sync, then their futures."""
-        with journal.lock:
-            try:
-                results = self._write(journal, jobs)
-            except StorageError as error:
-                _refuse(jobs, error)
-            except Exception as error:  # noqa: BLE001  boundary: the writer thread must outlive any surprise
-                logger.exception("commit of {} failed", journal.path.name)
-                journal.distrust()
-                _refuse(jobs, StorageError(texts.cannot_write(type(error).__name__)))
-            else:
-                for job, lines in zip(jobs, results, strict=True):
-                    _settle(job, lines)
+    def _patience(self) -> float | None:
+        if not self._redo.holds_any:
+            return None
+        return 0 if self._quiet else _QUIET
 
-    def _write(self, journal: Journal, jobs: Sequence[Job]) -> list[Sequence[Line] | None]:
-        """The written lines of each job; None for one that came too late."""
+    def _commit(self, shares: Sequence[_Share]) -> None:
+        """One write a journal, one sync for all, then their futures."""
+        with ExitStack() as locks:
+            for share in shares:
+                locks.enter_context(share.journal.lock)
+            together = len(shares) > 1 and self._redo.usable
+            written = [share for share in shares if self._succeeds(share, lambda s: self._write(s, sync=not together))]
+            if together and not self._add(written):
+                written = [share for share in written if self._succeeds(share, _sync_alone)]
+            for share in written:
+                if lines := share.lines:
+                    share.journal.accept(lines)
+                for job, result in zip(share.jobs, share.results, strict=True):
+                    _settle(job, result)
+
+    def _write(self, share: _Share, *, sync: bool) -> None:
+        journal = share.journal
         journal.load(since=0)
         seq, last, now = journal.seq, journal.last, self._clock()
         results: list[Sequence[Line] | None] = []
-        for job in jobs:
+        for job in share.jobs:
             lines = None
             if job.expected in (None, last):
                 lines = journal.stamp([line for line in job.lines if job.keep(line)], seq, now)
                 seq, last = (lines[-1].seq, lines[-1].seq) if lines else (seq, last)
             results.append(lines)
-        if flat := [line for lines in results for line in lines or ()]:
-            journal.write(flat)
-            self.syncs += 1
-            journal.accept(flat)
-        return results
+        share.results = results
+        if lines := share.lines:
+            share.written = journal.write(lines, sync=sync)
+
+    def _add(self, shares: Sequence[_Share]) -> bool:
+        """Whether the redo log has them on disk."""
+        appends = [(s.journal, Append(s.journal.path.stem, *s.written)) for s in shares if s.written]
+        try:
+            if appends:
+                self._redo.add(appends)
+        except OSError as error:
+            logger.error("the redo log is not used for now: {}", error.strerror)
+            return False
+        return True
+
+    def _succeeds(self, share: _Share, step: Callable[[_Share], None]) -> bool:
+        try:
+            step(share)
+        except StorageError as error:
+            _refuse(share.jobs, error)
+            return False
+        except Exception as error:  # noqa: BLE001  boundary: the writer thread must outlive any surprise
+            logger.exception("commit of {} failed", share.journal.path.name)
+            share.journal.distrust()
+            _refuse(share.jobs, StorageError(texts.cannot_write(type(error).__name__)))
+            return False
+        return True
+
+    def _tidy(self, settling: Sequence[Future[None]]) -> None:
+        """Sessions are synced by themselves when it is quiet, when the redo log is large, or for who waits for it."""
+        whole = settling or self._redo.large or not self._redo.usable
+        try:
+            if whole or self._quiet:
+                self._redo.settle(None if whole else 1)
+        except StorageError as error:
+            self._quiet = False  # not at once again
+            for done in settling:
+                done.set_exception(error)
+        else:
+            for done in settling:
+                done.set_result(None)
+
+
+def _sync_alone(share: _Share) -> None:
+    if share.written:
+        share.journal.sync(share.written.at)
 
 
 def _refuse(jobs: Sequence[Job], error: StorageError) -> None:

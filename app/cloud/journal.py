@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from loguru import logger
 
@@ -18,12 +20,25 @@ from app.core.errors import StorageError
 from app.core.events import Line, SummaryLine, dump_line, parse_line
 
 _BLOCK = 256 * 1024
+_WRITTEN_BACK = 3600  # s; by then the system has written a file by itself
+
+
+class Written(NamedTuple):
+    """`data` was appended at byte `at`."""
+
+    at: int
+    data: bytes
 
 
 class Journal:
-    """`lines` is the window in memory: what a fold needs. `seq` is the last one given out."""
+    """`lines` is the window in memory: what a fold needs. `seq` is the last one given out.
 
-    def __init__(self, path: Path, on_load: Callable[[Sequence[Line]], None] = lambda _: None) -> None:
+    `proven` is false when a process that died may have left bytes that only the system's memory has.
+    """
+
+    def __init__(
+        self, path: Path, on_load: Callable[[Sequence[Line]], None] = lambda _: None, *, proven: bool = True
+    ) -> None:
         self.path = path
         self._on_load = on_load
         self.lock = threading.Lock()
@@ -32,18 +47,22 @@ class Journal:
         self.loaded = False
         self._torn = False
         self._doubtful = False
+        self._unnamed = False  # the folder does not surely know the file yet
+        self._unsynced = False
+        self._proven = proven
 
     def load(self, since: float) -> None:
         """Reads back to the last summary, and to lines older than `since` (UNIX seconds), once."""
         if self.loaded:
             return
         try:
-            if self._doubtful and self.path.exists():
-                _write_anew(self.path)
-            self._doubtful = False
+            if self._doubtful:
+                self._write_anew()
+            elif not self._proven:
+                self._prove()
             window, bad, self._torn = read_window(self.path, since)
             if bad:
-                _keep_bad_lines(self.path, bad)
+                keep_bad_lines(self.path, bad)
         except OSError as error:
             raise StorageError(texts.cannot_read(self.path.name, error.strerror or "")) from error
         self.lines = window
@@ -69,26 +88,45 @@ class Journal:
         """The lines as they follow number `seq`."""
         return [line.model_copy(update={"seq": n, "ts": round(now, 3)}) for n, line in enumerate(lines, seq + 1)]
 
-    def write(self, lines: Sequence[Line]) -> None:
-        """On disk when it returns. A short or unsynced write is taken back. Raises StorageError."""
+    def write(self, lines: Sequence[Line], *, sync: bool = True) -> Written:
+        """On disk when it returns, or with `sync()`. A short or unsynced write is taken back. Raises StorageError."""
         data = (b"\n" if self._torn else b"") + b"".join(map(dump_line, lines))
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         except OSError as error:
             raise self._refused(error) from error
         size = os.fstat(descriptor).st_size
+        self._unnamed |= size == 0  # new, or left empty by a write that was taken back
         try:
-            _write_whole(descriptor, data)
-            os.fsync(descriptor)
-            if size == 0:  # new, or left empty by a write that was taken back
-                sync_folder(self.path.parent)
+            write_whole(descriptor, data)
+            if sync:
+                self._sync(descriptor)
+            else:
+                self._unsynced = True
         except OSError as error:
-            self.distrust()
-            self._doubtful = not _truncated(descriptor, size)
+            self._take_back(descriptor, size)
             raise self._refused(error) from error
         finally:
             os.close(descriptor)
         self._torn = False
+        return Written(size, data)
+
+    def sync(self, back_to: int | None = None) -> None:
+        """For what was written without. A failed sync takes back what follows that size. Raises StorageError."""
+        try:
+            if self._doubtful:
+                self._write_anew()
+            elif self.path.exists():  # else somebody has removed it
+                descriptor = os.open(self.path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+                try:
+                    self._sync(descriptor)
+                except OSError:
+                    self._take_back(descriptor, back_to)
+                    raise
+                finally:
+                    os.close(descriptor)
+        except OSError as error:
+            raise self._refused(error) from error
 
     def accept(self, lines: Sequence[Line]) -> None:
         """The lines are on disk: readers may see them."""
@@ -100,6 +138,38 @@ class Journal:
     def distrust(self) -> None:
         """Nobody knows what is on disk: read it again before the next use."""
         self.loaded = False
+
+    def _sync(self, descriptor: int) -> None:
+        try:
+            os.fsync(descriptor)
+        except OSError:
+            self._doubtful = self._unsynced  # then older bytes are lost as well, and the system may call them clean
+            raise
+        if self._unnamed:
+            sync_folder(self.path.parent)
+        self._unnamed = self._unsynced = False
+
+    def _prove(self) -> None:
+        """Nothing is built on a line that a power cut would still take."""
+        if self.path.exists() and time.time() - self.path.stat().st_mtime < _WRITTEN_BACK:
+            descriptor = os.open(self.path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+            self._unsynced = self._unnamed = True
+            try:
+                self._sync(descriptor)
+            finally:
+                os.close(descriptor)
+        self._proven = True
+
+    def _take_back(self, descriptor: int, size: int | None) -> None:
+        self.distrust()
+        if size is None or not _truncated(descriptor, size):
+            self._doubtful = True
+
+    def _write_anew(self) -> None:
+        """After a failed sync the system may call clean what never reached the disk: only new bytes surely do."""
+        if self.path.exists():
+            _replace(self.path, self.path.read_bytes())
+        self._doubtful = self._unnamed = self._unsynced = False
 
     def _refused(self, error: OSError) -> StorageError:
         logger.error("cannot write {}: {}", self.path.name, error.strerror)
@@ -177,7 +247,7 @@ def _in_order(lines: list[Line], bad: list[bytes]) -> list[Line]:
     return kept
 
 
-def _keep_bad_lines(path: Path, bad: Sequence[bytes]) -> None:
+def keep_bad_lines(path: Path, bad: Sequence[bytes]) -> None:
     """Copies what cannot be read to <name>.corrupt, once; the log itself is never rewritten."""
     corrupt = path.with_suffix(".corrupt")
     known = set(corrupt.read_bytes().split(b"\n")) if corrupt.exists() else set[bytes]()
@@ -193,7 +263,7 @@ def _last_byte(descriptor: int, size: int) -> bytes:
     return os.read(descriptor, 1)
 
 
-def _write_whole(descriptor: int, data: bytes) -> None:
+def write_whole(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
@@ -208,11 +278,11 @@ def _truncated(descriptor: int, size: int) -> bool:
     return True
 
 
-def _write_anew(path: Path) -> None:
-    """After a failed sync the system may call clean what never reached the disk: only new bytes are surely written."""
+def _replace(path: Path, data: bytes) -> None:
+    """Synced, with its name."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".anew-")
     try:
-        _write_whole(descriptor, path.read_bytes())
+        write_whole(descriptor, data)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -17,6 +17,7 @@ from loguru import logger
 
 from app.cloud.committer import Committer
 from app.cloud.journal import Journal
+from app.cloud.redo import RedoLog
 from app.core import texts
 from app.core.context import chat_of
 from app.core.errors import StorageError
@@ -43,7 +44,8 @@ class Storage:
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self.folder = folder
         self.clock = clock
-        self.committer = Committer(clock)
+        self._redo = RedoLog(folder.parent / "redo.log")
+        self.committer = Committer(self._redo, clock)
         self._recent: OrderedDict[str, Journal] = OrderedDict()  # kept in memory
         self._alive: weakref.WeakValueDictionary[str, Journal] = weakref.WeakValueDictionary()  # or held by a write
         self._keys: dict[str, dict[str, float]] = {}
@@ -55,31 +57,44 @@ class Storage:
     def open(self, wait: float = 40.0) -> None:
         """Makes the folder and takes the process lock. Another process may need `wait` seconds to leave."""
         with self._lock:
-            if self._process_lock is not None:
-                return
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                descriptor = os.open(self.folder.parent / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-            except OSError as error:
-                raise StorageError(texts.cannot_write(error.strerror or "")) from error
-            deadline = time.monotonic() + wait
-            waiting = False
-            while not _try_lock(descriptor):
-                if time.monotonic() > deadline:
+            if self._process_lock is None:
+                descriptor = self._take_folder(wait)
+                try:
+                    self._redo.open(self.folder)
+                except StorageError:
                     os.close(descriptor)
-                    raise StorageError(texts.folder_in_use(self.folder.parent))
-                if not waiting:
-                    logger.info("waiting for another process to leave {}", self.folder.parent)
-                waiting = True
-                time.sleep(0.2)
-            self._process_lock = descriptor
-            self.left_cleanly = self._clean_mark.exists() or not any(self.folder.iterdir())
-            self._clean_mark.unlink(missing_ok=True)
+                    raise
+                self._process_lock = descriptor
+                self.left_cleanly = self._clean_mark.exists() or not any(self.folder.iterdir())
+                self._clean_mark.unlink(missing_ok=True)
+
+    def _take_folder(self, wait: float) -> int:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self.folder.parent / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StorageError(texts.cannot_write(error.strerror or "")) from error
+        deadline = time.monotonic() + wait
+        waiting = False
+        while not _try_lock(descriptor):
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise StorageError(texts.folder_in_use(self.folder.parent))
+            if not waiting:
+                logger.info("waiting for another process to leave {}", self.folder.parent)
+            waiting = True
+            time.sleep(0.2)
+        return descriptor
 
     def close(self) -> None:
         """Writes what waits, then gives the folder back; the next use takes it again."""
         self.committer.drain()
+        try:
+            self.committer.settle()
+        except StorageError as error:  # the next start puts it back
+            logger.error("sessions not synced: {}", error)
         with self._lock:
+            self._redo.close()
             if self._process_lock is not None:
                 with contextlib.suppress(OSError):
                     self._clean_mark.touch()
@@ -98,7 +113,7 @@ class Storage:
         self.open()
         with self._lock:
             journal = self._alive.get(session_id) or Journal(
-                self.path(session_id), partial(self._remember, chat_of(session_id))
+                self.path(session_id), partial(self._remember, chat_of(session_id)), proven=self.left_cleanly
             )
             self._alive[session_id] = self._recent[session_id] = journal
             self._recent.move_to_end(session_id)
@@ -118,6 +133,7 @@ class Storage:
     ) -> bool:
         """Removes a log, to which nobody can be writing meanwhile; False when `unless` holds for its lines."""
         journal = self.journal(session_id)
+        self.committer.settle()  # nothing may put it back
         with journal.lock:
             journal.load(self.clock() - KEY_SECONDS)
             if unless(journal.lines):

@@ -14,6 +14,7 @@ import pytest
 
 from app.cloud.committer import Committer, Job
 from app.cloud.journal import Journal
+from app.cloud.redo import RedoLog
 from app.cloud.sessions import SessionManager
 from app.core.contracts import LiveEvent
 from app.core.errors import SessionConflict, SessionError, StorageError
@@ -378,7 +379,7 @@ async def test_a_writer_outlives_whoever_waits_for_it(tmp_path: Path) -> None:
 
 
 def test_a_waiter_that_gives_up_does_not_end_the_committer(tmp_path: Path) -> None:
-    committer, journal = Committer(), Journal(tmp_path / "s.jsonl")
+    committer, journal = Committer(RedoLog(tmp_path / "redo.log")), Journal(tmp_path / "s.jsonl")
     with journal.lock:
         waiting = committer.submit(Job(journal, [UserLine(content="a")], keep=lambda _: True))
         assert not waiting.cancel()

@@ -6,6 +6,7 @@ Every durable write and every external call that the server makes is a point; ea
 
     write:<file>:<line type>#<n>@before | torn | after     a line of a log: nothing, half of it, all of it written
     sync:<file>:<line type>#<n>@after                      and synced
+    write:redo.log#<n>@…, sync:redo.log#<n>@after           the same for the lines of several sessions at once
     file:<file>#<n>@before | after                         another file of DATA_DIR takes its name
     http:<method>#<n>@before | after                       a call to Telegram or a model: not sent; sent, and answered
     run:<program>#<n>@before | after                       a tool's process: not started; started
@@ -99,6 +100,9 @@ async def request(self: aiohttp.ClientSession, method: str, url: Any, **kwargs: 
 
 def _line_labels(descriptor: int, data: bytes) -> list[str]:
     name = _name(descriptor)
+    if name == "redo.log":
+        _last_written[name] = [f"write:{name}"]
+        return [f"write:{name}"]
     if not name.endswith(".jsonl"):
         return []
     labels = [f"write:{name}:{json.loads(raw)['type']}" for raw in data.split(b"\n") if raw.strip()]

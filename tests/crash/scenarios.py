@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OWNER, FRIEND = 42, 43
+CROWD = range(OWNER, OWNER + 6)
 Plan = dict[str, list[list[dict[str, Any]]]]
 
 
@@ -48,6 +49,7 @@ SCENARIOS = (
         says=((OWNER, "mira uno"), (FRIEND, "mira dos"), (OWNER, "y tres")),
         plans={"mira": [[LOOK]]},
     ),
+    Scenario("multitud", says=tuple((chat, "hola") for chat in CROWD)),
     Scenario("órdenes", says=((OWNER, "uno"), (OWNER, "/nuevo"), (OWNER, "dos"), (OWNER, "/estado"))),
     Scenario("webhook", says=((OWNER, "cuenta esto"), (OWNER, "y ya")), plans={"cuenta": [[LOOK]]}, webhook=True),
     Scenario("navegador", web=("cuenta esto", "hola"), plans={"cuenta": [[COUNT]]}, env={"APPROVALS": "nunca"}),

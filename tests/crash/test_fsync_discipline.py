@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import re
 import shutil
 import subprocess
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from app.cloud.redo import Append, read_records
 from app.core.events import Line, ToolStartedLine, UserLine, parse_line
-from tests.crash.scenarios import SCENARIOS, Scenario
+from tests.crash.scenarios import CROWD, SCENARIOS, Scenario
 from tests.crash.world import World
 
 CALLS = "write,writev,sendto,sendmsg,fsync,fdatasync,execve"
@@ -32,7 +34,8 @@ def can_trace() -> bool:
 
 @dataclass
 class Discipline:
-    """Feed it strace's lines in order. A line of a log is durable once its file and the file's name are synced.
+    """Feed it strace's lines in order. A line of a log is durable once its file and the file's name are synced,
+    or the redo log that holds it.
 
     A sync counts from its end, an effect from its beginning.
     """
@@ -40,6 +43,10 @@ class Discipline:
     written: dict[str, list[Line]] = field(default_factory=dict[str, list[Line]])  # file → not synced yet
     synced: dict[str, list[Line]] = field(default_factory=dict[str, list[Line]])  # file → its name not synced yet
     named: set[str] = field(default_factory=set[str])
+    redo: list[tuple[str, bytes]] = field(
+        default_factory=list[tuple[str, bytes]]
+    )  # (session, its bytes), not synced yet
+    by_redo: int = 0  # lines that were durable there first
     durable: Counter[str] = field(default_factory=Counter[str])
     keys: set[str] = field(default_factory=set[str])
     effects: Counter[str] = field(default_factory=Counter[str])
@@ -68,6 +75,8 @@ class Discipline:
         elif path and path[1].endswith(".jsonl"):
             lines = [parse_line(raw) for raw in _data(arguments).split(b"\n") if raw.strip()]
             self.written.setdefault(path[1], []).extend(lines)
+        elif path and path[1].endswith("/redo.log"):
+            self.redo += [(record.session_id, record.data) for record in read_records(_data(arguments))]
         elif path and path[1].startswith(("socket:", "TCP")):
             self._leaves(_data(arguments).decode("utf-8", "replace"))
 
@@ -76,9 +85,21 @@ class Discipline:
             self.named |= {*self.written, *self.synced}
         elif path.endswith(".jsonl"):
             self.synced.setdefault(path, []).extend(self.written.pop(path, []))
+        elif path.endswith("/redo.log") and path.removesuffix("redo.log").rstrip("/") in self.named:
+            self._redo_is_durable(path.removesuffix("redo.log") + "sessions/")
+        elif not path.endswith("/redo.log"):
+            self.named.add(path)  # the data folder: the redo log has its name
         for file in self.named & self.synced.keys():
             for line in self.synced.pop(file):
                 self._is_durable(Path(file).stem, line)
+
+    def _redo_is_durable(self, folder: str) -> None:
+        for session, data in self.redo:
+            for line in map(parse_line, data.splitlines()):
+                self.written[f"{folder}{session}.jsonl"].remove(line)
+                self._is_durable(session, line)
+                self.by_redo += 1
+        self.redo = []
 
     def _is_durable(self, session: str, line: Line) -> None:
         self.durable[line.type] += 1
@@ -149,6 +170,7 @@ async def test_nothing_leaves_before_its_line_is_synced(
     if not can_trace():
         pytest.skip("needs strace, and leave to use it (apt-get install strace)")
     seen = await traced(scenario, tmp_path, monkeypatch)
+    assert seen.by_redo or len({chat for chat, _ in scenario.says}) < len(CROWD)
     assert seen.problems == []
     assert len(seen.acknowledged) + seen.effects["200"] >= len(scenario.says)
     assert bool(seen.effects["200"]) == scenario.webhook
@@ -164,6 +186,10 @@ SYNC = "7 fsync(9</d/sessions/telegram_42.jsonl>) = 0"
 FOLDER = "7 fsync(5</d/sessions>) = 0"
 BEGINS, ENDS = "7 fsync(9</d/sessions/telegram_42.jsonl> <unfinished ...>", "7 <... fsync resumed>) = 0"
 
+RECORD = Append("telegram_42", 0, b'{"v":1,"seq":2,"type":"send_started","of":1,"part":0}\n').record.decode()
+REDO = f"7 write(9</d/redo.log>, {json.dumps(RECORD)}, 80) = 80"
+REDO_SYNC, REDO_NAME = "7 fsync(9</d/redo.log>) = 0", "7 fsync(5</d>) = 0"
+
 
 @pytest.mark.parametrize(
     ("lines", "problems"),
@@ -175,6 +201,11 @@ BEGINS, ENDS = "7 fsync(9</d/sessions/telegram_42.jsonl> <unfinished ...>", "7 <
         ([STARTED, FOLDER, BEGINS, SEND, ENDS], 1),
         ([STARTED, FOLDER, SYNC.replace("= 0", "= -1 EIO"), SEND], 1),
         ([STARTED, SYNC, FOLDER, SEND, SEND], 1),
+        ([STARTED, REDO_NAME, REDO, REDO_SYNC, SEND, SYNC, FOLDER], 0),
+        ([STARTED, REDO_NAME, REDO, REDO_SYNC, SEND, SYNC, FOLDER, SEND], 1),
+        ([STARTED, REDO_NAME, REDO, SEND, REDO_SYNC], 1),
+        ([STARTED, REDO_NAME, REDO.replace("seq", "sec"), REDO_SYNC, SEND], 1),
+        ([STARTED, REDO, REDO_SYNC, SEND, REDO_NAME], 1),
     ],
 )
 def test_it_would_see_an_effect_that_came_too_early(lines: list[str], problems: int) -> None:

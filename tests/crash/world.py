@@ -19,7 +19,7 @@ from app.cloud.journal import read_all
 from app.core.context import fold
 from app.core.events import parse_line
 from tests.crash.model import ScriptedLLM
-from tests.crash.scenarios import FRIEND, OWNER, Scenario
+from tests.crash.scenarios import CROWD, Scenario
 from tests.e2e.server import ROOT, free_port, telegram_env
 from tests.fakes.telegram import FakeTelegram
 
@@ -55,7 +55,7 @@ class World:
         await self._llm.start()
         try:
             async with FakeTelegram() as self._telegram:
-                for chat in (OWNER, FRIEND):
+                for chat in CROWD:
                     self._telegram.add_chat(chat)
                 if self._scenario.webhook:
                     self._set_webhook()
@@ -100,7 +100,8 @@ class World:
         env = {
             "DATA_DIR": str(self._folder / "data"), "WORKSPACE_DIR": str(self._folder / "home"),
             "PROJECTS_DIRS": str(self._folder / "home" / "proyectos"), "HOST": "127.0.0.1", "PORT": str(self._port),
-            "TELEGRAM_ALLOWED_USERS": str(FRIEND), "GROQ_BASE_URL": self._llm.url, "ANTHROPIC_BASE_URL": self._llm.url,
+            "TELEGRAM_ALLOWED_USERS": ",".join(map(str, CROWD[1:])),
+            "GROQ_BASE_URL": self._llm.url, "ANTHROPIC_BASE_URL": self._llm.url,
             "CRASH_TRACE": str(self._folder / ("trace" if at or not self.crashed else "trace-after")), "CRASH_AT": at,
         }  # fmt: skip
         env |= {"PUBLIC_URL": ORIGIN} if self._scenario.webhook else {}
@@ -164,7 +165,7 @@ class World:
         return [p.stem for p in self._logs() if fold(p.stem, read_all(p)).is_busy]
 
     def _check(self, outcome: Outcome) -> None:
-        for chat in (OWNER, FRIEND):
+        for chat in CROWD:
             texts = self._telegram.texts(chat)
             outcome.marked += sum(MARK in text for text in texts)
             seen = Counter(text.replace(MARK, "").strip() for text in texts)

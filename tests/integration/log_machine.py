@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import SupportsIndex
 
 from app.assembly import House, build_house
+from app.cloud.redo import RedoLog
 from app.cloud.storage import Storage
 from app.config import Settings
 from app.core import recovery
@@ -38,11 +39,17 @@ MODEL_TROUBLE: dict[str, Callable[[], Exception]] = {
 
 @dataclass
 class Update:
-    """What the chat service hands over until it is taken: a message, or a command when `text` begins with a slash."""
+    """What the chat service hands over until it is taken: a message, or a command when `text` begins with a slash.
+
+    `edits`: the message whose new words these are; `idle` when they are its old ones.
+    """
 
     chat: int
     text: str
     key: str
+    message_id: int = 0
+    edits: int = 0
+    idle: bool = False
     taken: bool = False
 
 
@@ -58,13 +65,15 @@ class Disk:
     failing_writes: int = 0
     failing_syncs: int = 0
     dead: bool = False
-    synced: dict[str, int] = field(default_factory=dict[str, int])
+    only: str = ""  # the failures are this file's alone
+    syncs: list[str] = field(default_factory=list[str])  # names, as they were synced
+    synced: dict[int, int] = field(default_factory=dict[int, int])  # by inode: a new name does not matter
     named: set[str] = field(default_factory=set[str])  # files whose name in the folder is durable
 
     def write(self, descriptor: int, data: bytes) -> int:
         if not self._is_ours(descriptor):
             return _WRITE(descriptor, data)
-        if self.dead or self.failing_writes > 0:
+        if self.dead or (self.failing_writes > 0 and self._is_meant(descriptor)):
             self.failing_writes -= 1
             _WRITE(descriptor, bytes(data)[: len(data) // 2])
             self._fail()
@@ -73,14 +82,15 @@ class Disk:
     def fsync(self, descriptor: int) -> None:
         if not self._is_ours(descriptor):
             return
-        if self.dead or self.failing_syncs > 0:
+        if self.dead or (self.failing_syncs > 0 and self._is_meant(descriptor)):
             self.failing_syncs -= 1
             self._fail()
         path = self._path(descriptor)
+        self.syncs.append(Path(path).name)
         if os.path.isdir(path):
             self.named |= {entry.path for entry in os.scandir(path)}
         else:
-            self.synced[path] = os.fstat(descriptor).st_size
+            self.synced[os.fstat(descriptor).st_ino] = os.fstat(descriptor).st_size
 
     def ftruncate(self, descriptor: int, size: int) -> None:
         if (self.dead or (self.failing_syncs > 0 and self.code == errno.EIO)) and self._is_ours(descriptor):
@@ -91,19 +101,26 @@ class Disk:
         self.dead, self.failing_writes, self.failing_syncs = False, 0, 0
 
     def lose_power(self) -> None:
-        """Of the logs only what was synced is left."""
-        for path in self.folder.rglob("*.jsonl"):
-            name = str(path)
-            if name not in self.named:
+        """Of the logs only what was synced is left; the rest is gone, or zeros where the system had grown the file."""
+        for number, path in enumerate([*self.folder.rglob("*.jsonl"), *self.folder.rglob("redo.log")]):
+            size, inode = path.stat().st_size, path.stat().st_ino
+            spared = min(self.synced.get(inode, 0), size)
+            if str(path) not in self.named:
                 path.unlink()
-            else:
-                os.truncate(path, min(self.synced.get(name, 0), path.stat().st_size))
+                continue
+            os.truncate(path, spared)
+            if (spared + number) % 2:
+                os.truncate(path, size)
+            self.synced[inode] = path.stat().st_size
 
     def _fail(self) -> None:
         raise OSError(self.code, os.strerror(self.code))
 
     def _is_ours(self, descriptor: int) -> bool:
         return self._path(descriptor).startswith(str(self.folder))
+
+    def _is_meant(self, descriptor: int) -> bool:
+        return self._path(descriptor).endswith(self.only)
 
     @staticmethod
     def _path(descriptor: int) -> str:
@@ -141,11 +158,17 @@ class Model:
         asked, _ = situation(messages)
         made = str([message.get("tool_calls") for message in messages])
         for message in asked:
-            [name] = ID.findall(message) or [""]
-            if "cuenta" in message and f"echo {name} " not in made and request.tools:
+            name, word = _newest(message)
+            if word == "cuenta" and f"echo {name} " not in made and request.tools:
                 return calls(("execute_shell", {"command": f"echo {name} >> contador.txt"}))
         answer = f"FIN {' '.join(asked)}"
         return text(answer + " largo" * 300 if "largo" in answer else answer)
+
+
+def _newest(message: str) -> tuple[str, str]:
+    """(its id, its word): an edit quotes what stood there before."""
+    name, _, word = message[max((m.start() for m in ID.finditer(message)), default=0) :].partition(" ")
+    return name, word.strip()
 
 
 class Inn:
@@ -198,7 +221,7 @@ class Inn:
     def _forget(self) -> None:
         storage = Storage._shared.pop(self.sessions.resolve())  # pyright: ignore[reportPrivateUsage]
         storage.committer.drain()
-        storage.committer._pool.shutdown()  # pyright: ignore[reportPrivateUsage]
+        storage.committer._redo = RedoLog(self.sessions / "nowhere")  # pyright: ignore[reportPrivateUsage]
         if storage._process_lock is not None:  # pyright: ignore[reportPrivateUsage]
             os.close(storage._process_lock)  # pyright: ignore[reportPrivateUsage]
 

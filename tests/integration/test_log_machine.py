@@ -69,6 +69,15 @@ class LogMachine(RuleBasedStateMachine):
         fresh = [Update(chat, f"m{len(self._updates) + n} {word}", "") for n, chat in enumerate(chats)]
         self._come(fresh)
 
+    @rule(back=st.integers(0, 5), word=WORDS, same=st.booleans())
+    def a_message_is_edited(self, back: int, word: str, same: bool) -> None:
+        """Of what the chat has taken: Telegram hands an edit over after its message."""
+        written = [u for u in self._updates if u.taken and not u.idle and not u.text.startswith("/")]
+        if back < len(written):
+            old = written[-1 - back]
+            words = old.text if same else f"m{len(self._updates)} {word}"
+            self._come([Update(old.chat, words, "", edits=old.edits or old.message_id, idle=same)])
+
     @rule(chat=CHATS, name=st.sampled_from(["/nuevo", "/para", "/reintentar", "/ayuda"]))
     def a_command_comes(self, chat: int, name: str) -> None:
         self._come([Update(chat, name, "")])
@@ -140,6 +149,7 @@ class LogMachine(RuleBasedStateMachine):
 
     def _come(self, fresh: list[Update]) -> None:
         for update in fresh:
+            update.message_id = len(self._updates) + 1
             update.key = f"tg:{len(self._updates)}"
             self._updates.append(update)
 
@@ -149,13 +159,17 @@ class LogMachine(RuleBasedStateMachine):
         self._runner.run(all_at_once())
 
     async def _deliver(self, update: Update) -> None:
-        chat, to = f"telegram_{update.chat}", ReplyTo(channel="telegram", chat_id=update.chat)
+        chat = f"telegram_{update.chat}"
+        to = ReplyTo(channel="telegram", chat_id=update.chat, message_id=update.edits or update.message_id)
 
         async def deliver(house: House) -> None:
-            if update.text.startswith("/"):
+            if update.edits:
+                words = update.text
+                await house.inbox.edited(chat, words, "42", reply_to=to, key=update.key, wording=words)
+            elif update.text.startswith("/"):
                 await house.inbox.command(chat, update.text[1:], "", "42", reply_to=to, key=update.key)
             else:
-                await house.inbox.message(chat, update.text, "42", reply_to=to, key=update.key)
+                await house.inbox.message(chat, update.text, "42", reply_to=to, key=update.key, wording=update.text)
 
         update.taken |= await self._inn.quietly(deliver)
 
@@ -167,7 +181,7 @@ class LogMachine(RuleBasedStateMachine):
         if yes:
             self._allowed[name].add((session, asked))
         for n in range(times):
-            key = f"press:{asked}:{n}:{yes}"
+            key = f"press:{session}:{asked}:{n}:{yes}"
             decision: Decision = "allow" if yes else "deny"
             await self._inn.quietly(
                 lambda house: house.inbox.decision(session, asked, decision, "42", key, question.to.chat_id)  # noqa: B023
@@ -233,6 +247,8 @@ class LogMachine(RuleBasedStateMachine):
         for update in self._updates:
             mine = {name: lines for name, lines in logs.items() if chat_of(name) == f"telegram_{update.chat}"}
             found = [(name, line) for name, lines in mine.items() for line in lines if _key(line) == update.key]
+            if update.idle and not found:
+                continue  # it is one when another edit came between
             assert len(found) == 1, f"{update} is {len(found)} times in the logs"
             [(name, line)] = found
             if isinstance(line, UserLine):
