@@ -14,6 +14,7 @@ from pathlib import Path
 from loguru import logger
 from pydantic import TypeAdapter
 
+from app.cloud.idle import surely_idle
 from app.cloud.journal import sync_folder
 from app.cloud.storage import Storage
 from app.core import texts
@@ -23,6 +24,7 @@ from app.core.errors import StorageError
 from app.core.events import Line, UserLine, parse_line
 
 Mark = list[int]  # size and time of a file: it has not changed since
+_QUICK_LOOK = 1_000_000  # bytes; of a longer log only the end is read
 _NOTES: TypeAdapter[dict[str, Mark]] = TypeAdapter(dict[str, Mark])
 
 
@@ -56,7 +58,7 @@ class Shelf:
         noted, idle, busy = self._read_notes(), dict[str, Mark](), list[tuple[float, str]]()
         for path, stat in self._logs():
             mark = [stat.st_size, stat.st_mtime_ns]
-            if noted.get(path.stem) == mark or not self._may_be_busy(path.stem):
+            if noted.get(path.stem) == mark or not self._may_be_busy(path, stat.st_size):
                 idle[path.stem] = mark
             else:
                 busy.append((stat.st_mtime, path.stem))
@@ -110,12 +112,14 @@ class Shelf:
                 except FileNotFoundError:
                     continue  # removed meanwhile
 
-    def _may_be_busy(self, session_id: str) -> bool:
+    def _may_be_busy(self, path: Path, size: int) -> bool:
         """What cannot be read is looked at by whoever goes on with it."""
         try:
-            return _is_busy(session_id, self._storage.journal(session_id).lines)
-        except StorageError as error:
-            logger.error("{}: {}", session_id, error)
+            if size < _QUICK_LOOK and surely_idle(path.read_bytes()):
+                return False
+            return _is_busy(path.stem, self._storage.journal(path.stem).lines)
+        except (OSError, StorageError) as error:
+            logger.error("{}: {}", path.stem, error)
             return True
 
     def _title(self, path: Path) -> str:
