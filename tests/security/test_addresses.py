@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import FetchError
-from app.safety.addresses import host_allowed, is_elsewhere, is_ours, is_public, parse_url
+from app.safety.addresses import host_allowed, is_public, parse_url
 from app.safety.fetch import WebFetcher
+from app.safety.own import is_elsewhere, is_ours
 
 
 def words(text: str) -> list[str]:
@@ -180,14 +181,14 @@ async def test_every_answer_of_the_dns_is_checked(host: str, no_outside_network:
 def test_an_address_of_this_machine_is_not_the_internet(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_ours(ip_address("127.0.0.1"))
     assert not is_ours(ip_address("93.184.216.34"))
-    monkeypatch.setattr("app.safety.addresses.is_public", lambda _: True)  # a cloud server's own public address
+    monkeypatch.setattr("app.safety.own.is_public", lambda _: True)  # a cloud server's own public address
     assert not is_elsewhere(ip_address("127.0.0.1"))
     assert is_elsewhere(ip_address("93.184.216.34"))
 
 
 def test_every_interface_counts_and_the_neighbours_of_ipv6() -> None:
     script = (
-        "from ipaddress import ip_address as a; from app.safety.addresses import is_elsewhere as e\n"
+        "from ipaddress import ip_address as a; from app.safety.own import is_elsewhere as e\n"
         "print([e(a(x)) for x in ('8.8.4.4', '8.8.8.8', '2606:4700::1', '2606:4700::2', '2606:4700:0:1::2')])"
     )
     setup = "ip link set lo up && ip addr add 8.8.4.4/32 dev lo && ip addr add 2606:4700::1/64 dev lo nodad"
