@@ -62,6 +62,7 @@ def fetch_not_text(kind: str) -> str:
 
 PROXY_BAD_REQUEST = "Petición al proxy que no se entiende."
 PROXY_NOT_YOURS = "Este proxy solo sirve a la orden para la que se abrió."
+PROXY_NOT_HERE = "En este sistema las órdenes no pueden tener red a través de un proxy."
 PROXY_BUSY = "Demasiadas conexiones a la vez para una sola orden."
 
 

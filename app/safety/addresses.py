@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from yarl import URL
 
 from app.core import texts_fetch as texts
-from app.core.errors import FetchError
+from app.core.errors import AddressRefused, FetchError
 
 IPAddress = IPv4Address | IPv6Address
 AddressPolicy = Callable[[IPAddress], bool]
@@ -86,7 +86,7 @@ def parse_url(text: str, allow: AddressPolicy = is_public, ports: Collection[int
     if port not in ports:
         raise FetchError(texts.url_port(port))
     if not host_allowed(host, allow):
-        raise FetchError(texts.url_private(host))
+        raise AddressRefused(texts.url_private(host))
     return url.with_fragment(None)
 
 

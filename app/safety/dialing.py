@@ -14,7 +14,7 @@ from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVa
 from loguru import logger
 
 from app.core import texts_fetch as texts
-from app.core.errors import FetchError
+from app.core.errors import AddressRefused, FetchError
 from app.safety.addresses import AddressPolicy, IPAddress, host_allowed
 from app.safety.lookup import Lookup, system_lookup
 from app.safety.own import is_elsewhere
@@ -56,13 +56,13 @@ class Dialer:
     async def resolve(self, host: str, port: int) -> Sequence[IPAddress]:
         """One bad answer refuses them all: which of them is connected to is not ours to choose. Raises FetchError."""
         if not host_allowed(host, self.allow):
-            raise FetchError(texts.url_private(host))
+            raise AddressRefused(texts.url_private(host))
         try:
             addresses = [ip_address(host)]
         except ValueError:
             addresses = await self._ask(host, port)
         if not all(map(self.allow, addresses)):
-            raise FetchError(texts.url_private(host))
+            raise AddressRefused(texts.url_private(host))
         return addresses
 
     async def _ask(self, host: str, port: int) -> Sequence[IPAddress]:

@@ -36,7 +36,7 @@ async def requested(dialer: Dialer, url: URL, tls: ssl.SSLContext | None) -> Asy
         raise FetchError(texts.URL_UNREADABLE)
     async with dialer.connected(host, port, tls) as (reader, writer):
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
-        headers = list(({"Host": _authority(url)} | _HEADERS).items())
+        headers = list(({"Host": authority(url)} | _HEADERS).items())
         writer.write(connection.send(h11.Request(method="GET", target=url.raw_path_qs, headers=headers)) or b"")
         writer.write(connection.send(h11.EndOfMessage()) or b"")
         wire = _Wire(reader, connection)
@@ -103,7 +103,7 @@ class _Wire:
         await asyncio.sleep(0)  # a full buffer never waits by itself
 
 
-def _authority(url: URL) -> str:
+def authority(url: URL) -> str:
     host = url.raw_host or ""
     shown = f"[{host}]" if ":" in host else host
     return shown if url.is_default_port() else f"{shown}:{url.port}"
