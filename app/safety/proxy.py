@@ -42,8 +42,9 @@ class FilteringProxy:
         self._meter = Meter(self._limits.total_bytes)
         self._servers: list[asyncio.Server] = []
         self._clients: set[asyncio.Task[None]] = set()
+        self._serving = 0  # of them, those that were not too many
         self._expiry: asyncio.TimerHandle | None = None
-        self.refusals: list[str] = []
+        self.refusals: list[str] = []  # why, in Spanish: for the report of the command
 
     async def listen(self, path: Path, mode: int = 0o600) -> None:
         """On a Unix socket, whose folder should be closed to others. Raises OSError, SandboxError on Windows."""
@@ -98,14 +99,20 @@ class FilteringProxy:
         return serve
 
     async def _serve(self, streams: Streams, credentials: bytes) -> None:
-        client = Client(streams, self._rules, self._meter, credentials)
+        full = self._serving >= self._limits.connections
+        self._serving += not full
+        client = Client(streams, self._rules, self._meter, credentials, self._refused)
         try:
             async with asyncio.timeout(self._limits.idle) as clock:
                 client.busy = lambda: clock.reschedule(asyncio.get_running_loop().time() + self._limits.idle)
-                await client.serve(full=len(self._clients) > self._limits.connections)
+                await client.serve(full=full)
         except TimeoutError:
             logger.debug("a connection of a command was idle")
         except OSError as error:
             logger.debug("a connection of a command broke: {}", type(error).__name__)
-        if client.refusal and client.refusal not in self.refusals and len(self.refusals) < _MOST_REFUSALS:
-            self.refusals.append(client.refusal)
+        finally:
+            self._serving -= not full
+
+    def _refused(self, reason: str) -> None:
+        if reason not in self.refusals and len(self.refusals) < _MOST_REFUSALS:
+            self.refusals.append(reason)

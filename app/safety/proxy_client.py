@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 
 import h11
 from yarl import URL
@@ -20,6 +21,7 @@ from app.safety.proxy_rules import Meter, ProxyRules
 
 _MAX_HEAD = 32_768  # bytes
 _CHUNK = 65_536
+_LINGER = 1.0  # s that a refused client has to read why
 _UNRECOGNIZED_NAME = b"\x15\x03\x01\x00\x02\x02\x70"  # TLS: a fatal alert, in the clear
 
 
@@ -30,16 +32,21 @@ class _Refused(Exception):
 
 
 class Client:
-    """`credentials`: what Proxy-Authorization must be, b'' for nothing. `busy` is called whenever a byte moves."""
+    """`credentials`: what Proxy-Authorization must be, b'' for nothing. `note` is told why something is refused.
 
-    def __init__(self, streams: Streams, rules: ProxyRules, meter: Meter, credentials: bytes) -> None:
+    `busy` is called whenever a byte moves.
+    """
+
+    def __init__(
+        self, streams: Streams, rules: ProxyRules, meter: Meter, credentials: bytes, note: Callable[[str], None]
+    ) -> None:
         self._reader, self._writer = streams
         self._rules = rules
         self._meter = meter
         self._credentials = credentials
+        self._note = note
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD)
         self.busy: Callable[[], None] = lambda: None
-        self.refusal = ""
 
     async def serve(self, *, full: bool) -> None:
         """Raises OSError when a peer goes, or the budget is spent."""
@@ -81,11 +88,11 @@ class Client:
             try:
                 hello, name = await client_hello(self._reader, self._http.trailing_data[0])
             except NotTls:
-                self.refusal = texts.proxy_not_tls(host)
+                self._note(texts.proxy_not_tls(host))
                 return
             self.busy()
             if name != host.removesuffix("."):
-                self.refusal = texts.proxy_other_name(host, name)
+                self._note(texts.proxy_other_name(host, name))
                 self._writer.write(_UNRECOGNIZED_NAME)
                 await self._writer.drain()
                 return
@@ -135,7 +142,7 @@ class Client:
 
     async def _refuse(self, status: int, text: str) -> None:
         """Many programs show only the first line of an answer: it says why, in ASCII."""
-        self.refusal = text
+        self._note(text)
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE, h11.ERROR):
             return  # an answer has begun: it ends here
         reason = unicodedata.normalize("NFKD", text).encode("ascii", "ignore")[:300]
@@ -146,7 +153,8 @@ class Client:
         self._writer.write(b"\r\n".join([*lines, b"", body]))
         self._writer.write_eof()
         await self._writer.drain()
-        await self._reader.read(_CHUNK)  # what is unread would turn the answer into a reset
+        with suppress(TimeoutError):  # what is unread would turn the answer into a reset
+            await asyncio.wait_for(self._reader.read(_CHUNK), _LINGER)
 
 
 def _authority(target: bytes) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable
 
 import h11
@@ -32,8 +33,9 @@ class Forward:
 
     async def exchange(self, request: h11.Request, url: URL, body: asyncio.StreamReader) -> None:
         """Raises h11.ProtocolError for a client that errs, FetchError for such a site, OSError when one goes."""
+        target = _path(request.target)
         headers = [(b"host", authority(url).encode()), *_end_to_end(request.headers), (b"connection", b"close")]
-        await self._up(h11.Request(method=request.method, target=url.raw_path_qs, headers=headers))
+        await self._up(h11.Request(method=request.method, target=target, headers=headers))
         if self._client.they_are_waiting_for_100_continue:
             await self._down(h11.InformationalResponse(status_code=100, headers=[]))
         while isinstance(event := await self._next(self._client, body), h11.Data):
@@ -70,6 +72,12 @@ class Forward:
     async def _down(self, event: h11.Event) -> None:
         self._writer.write(self._client.send(event) or b"")
         await self._writer.drain()
+
+
+def _path(target: bytes) -> bytes:
+    """Exactly as it was written: a signature may be over it."""
+    path = re.sub(rb"^[a-z]+://[^/?#]*", b"", target, flags=re.IGNORECASE).partition(b"#")[0]
+    return path if path.startswith(b"/") else b"/" + path
 
 
 def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
