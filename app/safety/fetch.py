@@ -72,9 +72,10 @@ class WebFetcher:
         await asyncio.to_thread(self._reader.close)
 
     def _checked(self, url: str) -> URL:
+        target = parse_url(url, self._dialer.allow, self._ports)
         if self._guard is not None and self._guard.carries_secret(url):
             raise FetchError(texts.URL_LEAKS)
-        return parse_url(url, self._dialer.allow, self._ports)
+        return target
 
     async def _follow(self, url: URL) -> tuple[URL, body.Kind, bytes, bool]:
         for _ in range(MAX_HOPS + 1):

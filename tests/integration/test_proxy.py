@@ -50,12 +50,13 @@ class Sites:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.callers += 1
+        whole = b""
         try:
             while data := await reader.read(65_536):
                 self.received.append(data)
                 if b"eco" in data:
                     writer.write(data)
-                elif data.endswith((b"\r\n\r\n", b"fin")):
+                elif is_whole(whole := whole + data):
                     writer.write(self.answer)
                     writer.write_eof() if not writer.transport.get_extra_info("sslcontext") else writer.close()
                 await writer.drain()
@@ -63,6 +64,14 @@ class Sites:
             pass
         finally:
             writer.close()
+
+
+def is_whole(request: bytes) -> bool:
+    head, _, body = request.lower().partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" in head:
+        return body.endswith(b"0\r\n\r\n")
+    length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    return request.count(b"\r\n\r\n") > 0 and len(body) >= int(length or 0)
 
 
 @pytest.fixture
