@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -30,7 +31,7 @@ class UrlGuard:
         self._secrets = secrets
         self._known: Sequence[str] = ()
         self._folded = SecretRedactor(())
-        self._bare: list[str] = []
+        self._pieces: list[str] = []
 
     def carries_secret(self, url: str) -> bool:
         """In any form that the redactor knows, also percent-encoded, in another case, or taken to pieces."""
@@ -41,16 +42,26 @@ class UrlGuard:
         if self._secrets.redact(view) != view:
             return True
         lower = view.lower()  # names are written in small letters
-        bare = _NOT_WORD.sub("", lower)
-        return self._folded.redact(lower) != lower or any(value in bare for value in self._bare)
+        bare = _bare(lower)
+        return self._folded.redact(lower) != lower or any(piece in bare for piece in self._pieces)
 
     def _refresh(self) -> None:
         """A key saved in the dashboard is a secret from that moment on."""
         if (values := tuple(self._secrets.values)) != self._known:
             self._known = values
-            long = [value.lower() for value in values if len(value) >= _LEAST]
-            self._folded = SecretRedactor(long)
-            self._bare = [bare for value in long if len(bare := _NOT_WORD.sub("", value)) >= _LEAST]
+            long = [value for value in values if len(value) >= _LEAST]
+            self._folded = SecretRedactor([value.lower() for value in long])
+            bare = [_bare(value) for value in long if len(_bare(value)) >= _LEAST]
+            self._pieces = [*bare, *(value[::-1] for value in bare), *map(_base32, long)]
+
+
+def _bare(text: str) -> str:
+    return _NOT_WORD.sub("", text.lower())
+
+
+def _base32(value: str) -> str:
+    """As names carry data; what the last character holds depends on what follows."""
+    return base64.b32encode(value.encode()).decode().rstrip("=")[:-1].lower()
 
 
 def _views(url: str) -> Iterator[str]:

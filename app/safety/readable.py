@@ -31,7 +31,7 @@ class PageReader:
     """Two pages at a time, in threads of its own. A process stays for the next page, for a minute."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_WORKERS, "nanobot-reader")
+        self._threads = _threads()
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
         self._retire: threading.Timer | None = None
@@ -42,7 +42,9 @@ class PageReader:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, html[:MAX_HTML], url, end)
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """What comes afterwards starts anew."""
+        threads, self._threads = self._threads, _threads()
+        threads.shutdown(wait=False, cancel_futures=True)
         self._dismiss()
 
     def _read(self, html: str, url: str, end: float) -> tuple[str, str]:
@@ -136,6 +138,10 @@ class _Worker:
         assert self._process.stdin
         self._process.stdin.write(line + b"\n")
         self._process.stdin.flush()
+
+
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_WORKERS, "nanobot-reader")
 
 
 def plain(html: str) -> str:
