@@ -56,7 +56,6 @@ _METADATA = frozenset(
 _NAME = re.compile(r"(?=.{4,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])")
 _USERINFO = re.compile(r"https?://[^/?#]*@", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_BACKSLASH = re.compile(r"[^?#]*\\")  # browsers read it as a slash, others as a part of the name
 
 
 def is_public(address: IPAddress) -> bool:
@@ -75,7 +74,7 @@ def parse_url(text: str, allow: AddressPolicy = is_public, ports: Collection[int
         raise FetchError(texts.URL_NEEDS_SCHEME)
     if len(text) > MAX_URL:
         raise FetchError(texts.URL_TOO_LONG)
-    if _CONTROL.search(text) or _BACKSLASH.match(text):
+    if _CONTROL.search(text):
         raise FetchError(texts.URL_UNREADABLE)
     url = read_url(text)
     host, port = url.raw_host, url.port

@@ -1,11 +1,9 @@
-"""Which site a TLS client names in its first message. OpenSSL reads it, as a server that goes no further would."""
+"""Which site a TLS client names in its first message. OpenSSL reads it, and limits it, as a server would."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-
-MAX_HELLO = 65_536  # bytes
 
 
 class NotTls(Exception):
@@ -34,7 +32,7 @@ async def client_hello(reader: asyncio.StreamReader, begun: bytes = b"") -> tupl
             pass
         except ssl.SSLError:
             break
-        if len(read) > MAX_HELLO or not (fresh := await reader.read(4_096)):
+        if not (fresh := await reader.read(4_096)):
             break
     if not read:
         raise ConnectionResetError

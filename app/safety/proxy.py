@@ -43,6 +43,7 @@ class FilteringProxy:
         self._servers: list[asyncio.Server] = []
         self._clients: set[asyncio.Task[None]] = set()
         self._serving = 0  # of them, those that were not too many
+        self._path: Path | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self.refusals: list[str] = []  # why, in Spanish: for the report of the command
 
@@ -51,6 +52,7 @@ class FilteringProxy:
         if sys.platform == "win32":
             raise SandboxError(texts.PROXY_NOT_HERE)
         server = await asyncio.start_unix_server(self._server(""), path)
+        self._path = path
         await asyncio.to_thread(path.chmod, mode)
         self._started(server)
 
@@ -65,6 +67,8 @@ class FilteringProxy:
         """Every connection has ended when this returns."""
         self._end()
         await asyncio.gather(*self._clients, return_exceptions=True)
+        if self._path is not None:
+            await asyncio.to_thread(self._path.unlink, missing_ok=True)
 
     def _started(self, server: asyncio.Server) -> None:
         self._servers.append(server)

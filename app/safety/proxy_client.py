@@ -154,7 +154,9 @@ class Client:
         self._writer.write_eof()
         await self._writer.drain()
         with suppress(TimeoutError):  # what is unread would turn the answer into a reset
-            await asyncio.wait_for(self._reader.read(_CHUNK), _LINGER)
+            async with asyncio.timeout(_LINGER):
+                while await self._reader.read(_CHUNK):
+                    pass
 
 
 def _authority(target: bytes) -> tuple[str, int]:

@@ -14,10 +14,12 @@ import pytest
 from aiohttp import web
 
 from app.core.errors import FetchError
-from app.safety import exchange
+from app.safety import exchange, readable
 from app.safety import fetch as fetch_module
 from app.safety.addresses import IPAddress
 from app.safety.fetch import WebFetcher
+from app.safety.leaks import UrlGuard
+from app.safety.redaction import SecretRedactor
 
 ARTICLE = (
     "<html><head><title> Una  página &amp; más </title><script>alert('x')</script></head><body>"
@@ -336,6 +338,21 @@ async def test_a_redirect_from_a_public_page_to_a_private_one_is_refused(site: S
     with pytest.raises(FetchError, match="no es una dirección pública"):
         await fetcher.fetch(site.says("/a", status=301, headers={"Location": f"http://127.0.0.2:{site.port}/"}))
     assert [r.path for r in site.requests] == ["/a"]
+
+
+async def test_a_redirect_to_where_a_secret_would_go_is_refused(site: Site, closing: Closing) -> None:
+    guard = UrlGuard(SecretRedactor(["clave-muy-secreta"]))
+    fetcher = closing(WebFetcher(allow=loopback, ports={site.port}, guard=guard))
+    with pytest.raises(FetchError, match="contiene una clave"):
+        await fetcher.fetch(site.says("/a", status=302, headers={"Location": "/b?k=clave-muy-secreta"}))
+    assert [r.path for r in site.requests] == ["/a"]
+
+
+async def test_of_an_enormous_page_the_beginning_is_read(site: Site, fetcher: WebFetcher) -> None:
+    html = "<html><body><p>" + "x" * (readable.MAX_HTML + 1)
+    page = await fetcher.fetch(site.says("/a", html, content_type="text/html"), max_chars=10**9)
+    assert page.truncated
+    assert len(page.text) < readable.MAX_HTML
 
 
 async def test_a_redirect_without_end_is_left(site: Site, fetcher: WebFetcher) -> None:

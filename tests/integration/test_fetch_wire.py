@@ -64,12 +64,14 @@ async def answering() -> AsyncIterator[Answered]:
     servers: list[asyncio.Server] = []
     fetchers: list[WebFetcher] = []
 
-    async def fetch(wire: Wire | bytes | Iterator[bytes], *, seconds: float = 20, scheme: str = "http") -> Page:
+    async def fetch(
+        wire: Wire | bytes | Iterator[bytes], *, seconds: float = 20, scheme: str = "http", max_chars: int = 20_000
+    ) -> Page:
         wire = wire if isinstance(wire, Wire) else Wire(wire)
         servers.append(await wire.start())
         fetcher = WebFetcher(allow=loopback, ports={wire.port}, seconds=seconds)
         fetchers.append(fetcher)
-        return await fetcher.fetch(f"{scheme}://127.0.0.1:{wire.port}/")
+        return await fetcher.fetch(f"{scheme}://127.0.0.1:{wire.port}/", max_chars)
 
     yield fetch
     for fetcher in fetchers:
@@ -123,6 +125,12 @@ async def test_an_endless_body_is_cut_at_the_limit_of_the_wire(answering: Answer
     assert page.truncated
     await wire.gone.wait()
     assert wire.sent < exchange.MAX_WIRE + BUFFERS
+
+
+async def test_a_body_in_crumbs_is_cut_before_it_costs_much_time(answering: Answered) -> None:
+    wire = Wire(forever(b"1\r\nx\r\n" * 10_000, OK + b"Transfer-Encoding: chunked\r\n\r\n"))
+    page = await answering(wire, max_chars=10**9)
+    assert len(page.text) < 100_000
 
 
 async def test_the_framing_counts_as_well(answering: Answered) -> None:

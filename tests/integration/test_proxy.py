@@ -22,8 +22,8 @@ from app.safety.dialing import Dialer
 from app.safety.proxy import FilteringProxy
 from app.safety.proxy_rules import ProxyLimits
 
-CERTIFICATE = Path(__file__).parents[1] / "security/urls/site-cert.pem"
-KEY = CERTIFICATE.with_name("site-key.pem")
+CERTIFICATE = Path(__file__).parents[1] / "security/urls/site.crt"
+KEY = CERTIFICATE.with_name("site.key")
 HOSTS = ["example.com", "*.example.org"]
 
 
@@ -246,6 +246,12 @@ async def test_other_hosts_are_refused_by_name(make: Make, sites: Sites, dial: D
     assert (sites.asked, sites.callers) == ([], 0)
 
 
+async def test_why_it_is_refused_arrives_however_much_was_sent(make: Make, sites: Sites, dial: Dial) -> None:
+    await make()
+    head = b"POST http://evil.com:%d/ HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n" % sites.plain
+    assert "«evil.com» no está" in (await (await dial()).says(head + b"x" * 400_000)).decode()
+
+
 async def test_other_ports_are_refused(make: Make, sites: Sites, dial: Dial) -> None:
     await make()
     for request in (
@@ -429,12 +435,13 @@ async def test_it_all_ends_with_the_grant(make: Make, sites: Sites, dial: Dial) 
     await proxy.aclose()
 
 
-async def test_closing_ends_what_is_open(make: Make, sites: Sites, dial: Dial) -> None:
+async def test_closing_ends_what_is_open(make: Make, sites: Sites, dial: Dial, tmp_path: Path) -> None:
     proxy = await make()
     line = await dial()
     await line.connect("example.com", sites.tls)
     await proxy.aclose()
     assert await line.reader.read(-1) == b""
+    assert not (tmp_path / "proxy.sock").exists()
     with pytest.raises(OSError):
         await dial()
 

@@ -29,7 +29,7 @@ REACHED = {"DIRECT": 170, "OWN": 12, "ANSWERS": 48, "REDIRECTS": 22, "LEAKS": 30
 def outcome() -> dict[str, list[Trial]]:
     environment = {
         **os.environ,
-        "SSL_CERT_FILE": str(ROOT / "tests/security/urls/site-cert.pem"),
+        "SSL_CERT_FILE": str(ROOT / "tests/security/urls/site.crt"),
         "HTTP_PROXY": "http://10.1.2.3:8080", "HTTPS_PROXY": "http://10.1.2.3:8080", "ALL_PROXY": "http://10.1.2.3:8080",
         "http_proxy": "http://10.1.2.3:8080", "https_proxy": "http://10.1.2.3:8080",
     }  # fmt: skip
@@ -57,6 +57,8 @@ def test_an_attack_reaches_nothing(outcome: dict[str, list[Trial]], group: str) 
 def test_a_good_site_leads_nowhere_else(outcome: dict[str, list[Trial]]) -> None:
     for trial in outcome["REDIRECTS"]:
         assert strays(trial) == [], trial
+    downgrade = outcome["REDIRECTS"][-1]
+    assert (len(downgrade["calls"]), "https a http" in downgrade["said"]) == (1, True)
 
 
 def test_a_secret_does_not_even_leave_as_a_name(outcome: dict[str, list[Trial]]) -> None:

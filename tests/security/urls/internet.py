@@ -116,7 +116,7 @@ def _with_tls(connection: socket.socket, call: Call) -> ssl.SSLSocket:
         call.server_name = name or ""
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(HERE / "site-cert.pem", HERE / "site-key.pem")
+    context.load_cert_chain(HERE / "site.crt", HERE / "site.key")
     context.sni_callback = note
     return context.wrap_socket(connection, server_side=True)
 
