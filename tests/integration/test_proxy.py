@@ -389,7 +389,7 @@ async def test_a_grant_moves_only_so_many_bytes(make: Make, sites: Sites, dial: 
 
 
 async def test_a_silent_connection_is_ended(make: Make, sites: Sites, dial: Dial) -> None:
-    await make(ProxyLimits(idle=0.2))
+    await make(ProxyLimits(idle=1))
     assert await (await dial()).says(b"") == b""
     assert await (await dial()).says(b"GET http://exa") == b""
     line = await dial()
@@ -398,14 +398,14 @@ async def test_a_silent_connection_is_ended(make: Make, sites: Sites, dial: Dial
 
 
 async def test_a_tunnel_in_use_is_not_idle(make: Make, sites: Sites, dial: Dial) -> None:
-    await make(ProxyLimits(idle=0.6))
+    await make(ProxyLimits(idle=1.5))
     line = await dial()
     await line.connect("example.com", sites.tls)
     await line.writer.start_tls(trusting, server_hostname="example.com")
     for _ in range(12):
         line.writer.write(b"eco")
         assert await line.reader.readexactly(3) == b"eco"
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.25)
 
 
 async def test_only_so_many_connections_at_once(make: Make, sites: Sites, dial: Dial) -> None:
@@ -426,7 +426,7 @@ async def test_only_so_many_connections_at_once(make: Make, sites: Sites, dial: 
 
 
 async def test_it_all_ends_with_the_grant(make: Make, sites: Sites, dial: Dial) -> None:
-    proxy = await make(ProxyLimits(seconds=0.3))
+    proxy = await make(ProxyLimits(seconds=1.5))
     line = await dial()
     await line.connect("example.com", sites.tls)
     assert await line.says(b"") == b""
