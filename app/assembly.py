@@ -31,6 +31,7 @@ from app.core.turns import TurnRunner
 from app.folders import prepare_folders
 from app.safety.fetch import WebFetcher
 from app.safety.git_identity import git_identity
+from app.safety.leaks import UrlGuard
 from app.safety.redaction import SecretRedactor
 from app.safety.sandbox import ProcessSandbox
 from app.safety.surroundings import MEMORY_FILES, LocalSurroundings
@@ -46,13 +47,14 @@ def build_machine(settings: Settings) -> Machine:
     hidden = [CODE_DIR, settings.data_dir, Path(".env")]
     ceilings = [root.parent for root in settings.projects_dirs]  # git looks for no repository above a root
     limits = ToolLimits(settings.tool_seconds, settings.tool_output_chars, settings.tools_per_minute)
+    redactor = SecretRedactor(settings.secrets())
     return Machine(
         workspace=Workspace(settings.projects_dirs, hidden=hidden, files=memory),
         sandbox=ProcessSandbox(
             settings.data_dir / "home", timezone=settings.timezone, ceilings=ceilings, env=git_identity()
         ),
-        fetcher=WebFetcher(),
-        redactor=SecretRedactor(settings.secrets()),
+        fetcher=WebFetcher(guard=UrlGuard(redactor)),
+        redactor=redactor,
         limits=limits,
     )
 

@@ -9,6 +9,7 @@ NanobotError
 │   ├── WorkspaceError      a path outside the allowed roots, not a regular file, too large…
 │   ├── SandboxError        a command that could not be started
 │   └── FetchError          an address that may not or could not be read
+│       └── AddressRefused  not an address of the Internet
 ├── DeliveryError
 │   ├── NotSent             the request never left: certain, simply retried
 │   ├── Uncertain           it may have arrived: retried only as a marked repeat
@@ -69,6 +70,10 @@ class SandboxError(ToolError):
 
 
 class FetchError(ToolError):
+    pass
+
+
+class AddressRefused(FetchError):
     pass
 
 

@@ -7,14 +7,13 @@ Sources: the IANA special-purpose registries for IPv4 and IPv6, RFC 6761 (names)
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Callable, Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from yarl import URL
 
-from app.core import texts_safety as texts
-from app.core.errors import FetchError
+from app.core import texts_fetch as texts
+from app.core.errors import AddressRefused, FetchError
 
 IPAddress = IPv4Address | IPv6Address
 AddressPolicy = Callable[[IPAddress], bool]
@@ -49,11 +48,14 @@ _RESERVED_SUFFIXES = frozenset(
     }
 )  # fmt: skip
 _METADATA = frozenset(
-    {"metadata.goog", "metadata.azure.com", "metadata.tencentyun.com", "instance-data.ec2.amazonaws.com"}
-)
+    {
+        "metadata.goog", "metadata.azure.com", "metadata.tencentyun.com", "instance-data.ec2.amazonaws.com",
+        "metadata.packet.net", "metadata.platformequinix.com",  # both at a public address
+    }
+)  # fmt: skip
 _NAME = re.compile(r"(?=.{4,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])")
 _USERINFO = re.compile(r"https?://[^/?#]*@", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def is_public(address: IPAddress) -> bool:
@@ -65,42 +67,14 @@ def is_public(address: IPAddress) -> bool:
     return (int(address) >> 32) & 0xFFFFFFFF not in _ISATAP
 
 
-def is_ours(address: IPAddress) -> bool:
-    """Whether this machine answers there, or for IPv6 perhaps a neighbour (/64). Nothing is sent to find out."""
-    return _can_bind(address) or (isinstance(address, IPv6Address) and _source(address) >> 64 == int(address) >> 64)
-
-
-def _can_bind(address: IPAddress) -> bool:
-    family = socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((str(address), 0))
-    except OSError:
-        return False
-    return True
-
-
-def _source(address: IPv6Address) -> int:
-    """The own address from which packets would go there; 0 when there is no way."""
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            probe.connect((str(address), 9))
-            return int(IPv6Address(probe.getsockname()[0].partition("%")[0]))
-    except OSError:
-        return 0
-
-
-def is_elsewhere(address: IPAddress) -> bool:
-    """A public address that is not this machine's: a cloud server often has its own public address on an interface."""
-    return is_public(address) and not is_ours(address)
-
-
 def parse_url(text: str, allow: AddressPolicy = is_public, ports: Collection[int] = PORTS) -> URL:
     """The URL that will be opened, exactly. Raises FetchError. A name is checked again when it is resolved."""
     text = text.strip(" \t\r\n")
     if not re.match(r"https?://", text, re.IGNORECASE):
         raise FetchError(texts.URL_NEEDS_SCHEME)
-    if len(text) > MAX_URL or _CONTROL.search(text):
+    if len(text) > MAX_URL:
+        raise FetchError(texts.URL_TOO_LONG)
+    if _CONTROL.search(text):
         raise FetchError(texts.URL_UNREADABLE)
     url = read_url(text)
     host, port = url.raw_host, url.port
@@ -111,7 +85,7 @@ def parse_url(text: str, allow: AddressPolicy = is_public, ports: Collection[int
     if port not in ports:
         raise FetchError(texts.url_port(port))
     if not host_allowed(host, allow):
-        raise FetchError(texts.url_private(host))
+        raise AddressRefused(texts.url_private(host))
     return url.with_fragment(None)
 
 

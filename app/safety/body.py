@@ -6,9 +6,17 @@ import codecs
 import re
 import zlib
 
-from app.core import texts_safety as texts
+from app.core import texts_fetch as texts
 from app.core.errors import FetchError
 
+Kind = tuple[str, str]  # media type and charset, in lower case, '' when missing
+_PROBE = 8192  # bytes looked at
+_WIDE_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_BINARY_BYTES = bytes({*range(0x20), 0x7F} - set(b"\t\n\f\r\b\x1b"))  # a man page overstrikes, a log has colours
+_MAGIC = (  # what no text begins with; most others have a NUL soon
+    b"%PDF-", b"PK\x03\x04", b"PK\x05\x06", b"\x89PNG", b"\xff\xd8\xff", b"\x7fELF", b"\x1f\x8b", b"BZh91AY&SY",
+    b"\xfd7zXZ", b"7z\xbc\xaf", b"\x28\xb5\x2f\xfd", b"\xca\xfe\xba\xbe",
+)  # fmt: skip
 _MEMBERS = 16  # gzip allows many members; each costs a copy
 _TEXTUAL = re.compile(
     r"text/[\w.+-]+|application/(?:[\w.+-]*\+)?(?:json|xml)|application/(?:javascript|ecmascript|x-javascript|yaml|x-yaml"
@@ -26,8 +34,7 @@ _DECLARED = re.compile(
 )
 
 
-def content_type(header: str) -> tuple[str, str]:
-    """The media type and the charset it names, both in lower case, '' when missing."""
+def content_type(header: str) -> Kind:
     kind, _, parameters = header.lower().partition(";")
     charset = re.search(r"charset\s*=\s*[\"']?([\w-]{2,20})", parameters)
     return kind.strip(), charset[1] if charset else ""
@@ -39,37 +46,50 @@ def check_textual(kind: str) -> None:
         raise FetchError(texts.fetch_not_text(kind))
 
 
+def check_is_text(data: bytes, kind: str, charset: str) -> None:
+    """Whatever the server calls it: raises FetchError for what begins like binary data."""
+    head = data[:_PROBE]
+    if head.startswith(_WIDE_BOMS) or "utf-16" in charset:
+        return
+    odd = len(head) - len(head.translate(None, _BINARY_BYTES))
+    shifted = charset.startswith("iso-2022")  # written with control characters
+    if head.startswith(_MAGIC) or b"\0" in head or (odd * 100 > len(head) and not shifted):
+        raise FetchError(texts.fetch_not_text(texts.BINARY if not kind else f"{kind}, {texts.BINARY}"))
+
+
 def inflate(raw: bytes, encoding: str, limit: int) -> tuple[bytes, bool]:
-    """At most `limit` bytes, and whether there was more. Raises FetchError."""
+    """At most `limit` bytes, and whether something is missing. Raises FetchError."""
     kinds = [kind for part in encoding.lower().split(",") if (kind := part.strip()) not in ("", "identity")]
     if not kinds:
         return raw[:limit], len(raw) > limit
     if len(kinds) > 1 or kinds[0] not in ("gzip", "x-gzip", "deflate"):
         raise FetchError(texts.FETCH_BAD_DATA)
     try:
-        data = _gunzip(raw, limit) if kinds[0] != "deflate" else _undeflate(raw, limit)
+        data, whole = _gunzip(raw, limit) if kinds[0] != "deflate" else _undeflate(raw, limit)
     except zlib.error:
         raise FetchError(texts.FETCH_BAD_DATA) from None
-    return data[:limit], len(data) > limit
+    return data[:limit], len(data) > limit or not whole
 
 
-def _gunzip(raw: bytes, limit: int) -> bytes:
+def _gunzip(raw: bytes, limit: int) -> tuple[bytes, bool]:
     data = b""
     for _ in range(_MEMBERS):
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
         data += inflater.decompress(raw, limit + 1 - len(data))
         raw = inflater.unused_data
         if not raw.startswith(b"\x1f\x8b") or len(data) > limit:
-            break
-    return data
+            return data, inflater.eof
+    return data, False
 
 
-def _undeflate(raw: bytes, limit: int) -> bytes:
+def _undeflate(raw: bytes, limit: int) -> tuple[bytes, bool]:
     """Some servers send the zlib format that the standard means, some the bare stream."""
     try:
-        return zlib.decompressobj().decompress(raw, limit + 1)
+        inflater = zlib.decompressobj()
+        return inflater.decompress(raw, limit + 1), inflater.eof
     except zlib.error:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw, limit + 1)
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        return inflater.decompress(raw, limit + 1), inflater.eof
 
 
 def decode(data: bytes, charset: str) -> str:

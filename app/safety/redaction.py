@@ -56,6 +56,10 @@ class SecretRedactor:
         self._secrets: tuple[str, ...] = ()
         self.add(secrets)
 
+    @property
+    def values(self) -> tuple[str, ...]:
+        return self._secrets
+
     def add(self, values: Iterable[str]) -> None:
         """What has just become a secret (a key saved in the dashboard) is hidden from now on."""
         self._secrets = tuple(dict.fromkeys((*self._secrets, *filter(None, values))))
