@@ -62,7 +62,7 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 def environment(port: int) -> dict[str, str]:
     url = f"http://127.0.0.1:{port}"
     names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-    return {name: url for name in (*names, *map(str.lower, names))} | {"NO_PROXY": "", "no_proxy": ""}
+    return dict.fromkeys((*names, *map(str.lower, names)), url) | {"NO_PROXY": "", "no_proxy": ""}
 
 
 def port_of(listener: int) -> int:

@@ -45,8 +45,8 @@ def _tree(plan: Plan, source: Source) -> list[str]:
     mounts |= {"/etc/passwd": ["--ro-bind-data", str(PASSWD), "/etc/passwd"]}
     mounts |= {"/etc/group": ["--ro-bind-data", str(GROUP), "/etc/group"]}
     mounts |= {"/proc": ["--proc", "/proc"], "/dev": ["--dev", "/dev"], "/tmp": _scratch(plan, source)}
-    mounts["/dev/shm"] = ["--size", str(_SHARED_MEMORY), "--tmpfs", "/dev/shm"]  # noqa: S108
-    mounts["/var/tmp"] = ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
+    mounts["/dev/shm"] = ["--size", str(_SHARED_MEMORY), "--tmpfs", "/dev/shm"]
+    mounts["/var/tmp"] = ["--symlink", "/tmp", "/var/tmp"]
     mounts["/run"] = ["--dir", "/run"]
     mounts |= {path: ["--ro-bind", source(path), path] for path in plan.readable}
     for path in (*plan.writable, plan.home):
@@ -73,9 +73,9 @@ def _nothing(path: str) -> list[str]:
 
 def _scratch(plan: Plan, source: Source) -> list[str]:
     """/tmp is the commands' own, and stays from one to the next; in memory when something granted lies below."""
-    if any(lies_in(path, "/tmp") for path in (*plan.writable, *plan.readable, plan.home)):  # noqa: S108
-        return ["--size", str(_SCRATCH), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
-    return ["--bind", source(f"{plan.home}/tmp"), "/tmp"]  # noqa: S108
+    if any(lies_in(path, "/tmp") for path in (*plan.writable, *plan.readable, plan.home)):
+        return ["--size", str(_SCRATCH), "--perms", "1777", "--tmpfs", "/tmp"]
+    return ["--bind", source(f"{plan.home}/tmp"), "/tmp"]
 
 
 def staged(places: Mapping[str, str]) -> Source:

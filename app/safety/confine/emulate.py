@@ -135,7 +135,7 @@ class _Caller:
         return os.pread(self._memory, size, address)
 
     def path(self, folder: int, address: int, *, empty: bool) -> bytes:
-        """As seen from here: the command has the same root. Nothing, where `empty` is allowed: the descriptor itself."""
+        """As seen from here: the command has the same root. An `empty` one: the descriptor itself."""
         text = b"" if address else b"\0"
         empty = empty or not address
         while b"\0" not in text and len(text) < _PATH_MAX:

@@ -25,7 +25,6 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/sys
 _PROC = ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "sys", "uptime", "version")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _NICE = 5
-_TRUNCATE_ABI = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ def _bubblewrap(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
         ends.errors,
     )
     die_with_parent(parent)  # after the change of user, which forgets it
-    os.execvpe("bwrap", argv, plan.env | {"USER": "nanobot", "LOGNAME": "nanobot"})
+    os.execvpe("bwrap", argv, {**plan.env, "USER": "nanobot", "LOGNAME": "nanobot"})
 
 
 def _network_of_its_own(*, as_root: bool) -> None:
@@ -148,16 +147,16 @@ def _in_place(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
     die_with_parent(parent)
     if plan.layer == "none":
         _place({}, ends.errors)
-        os.execvpe(plan.argv[0], list(plan.argv), dict(plan.env))
+        os.execvpe(plan.argv[0], list(plan.argv), plan.env)
     landlock.restrict(_grants(plan), ends.port)
     network = plan.proxy is not None
-    compiled = seccomp(plan.layer, network=network, truncate=landlock.abi() >= _TRUNCATE_ABI)
+    compiled = seccomp(plan.layer, network=network, truncate=landlock.abi() >= landlock.TRUNCATE_ABI)
     notified = network or plan.layer == "landlock"
     listener = bpf.install(compiled, listen=notified)
     if notified:
         _give(ends.gift, listener)
     _place({}, ends.errors)
-    os.execvpe(plan.argv[0], list(plan.argv), dict(plan.env))
+    os.execvpe(plan.argv[0], list(plan.argv), plan.env)
 
 
 def _grants(plan: Plan) -> Iterator[tuple[str, int]]:
@@ -167,7 +166,7 @@ def _grants(plan: Plan) -> Iterator[tuple[str, int]]:
     yield from ((f"/proc/{name}", landlock.READ) for name in _PROC)
     yield from ((f"/dev/{name}", landlock.USE) for name in _DEVICES)
     if plan.layer == "landlock-uid":  # in a container of ours; elsewhere other programs' memory is there
-        yield "/dev/shm", landlock.WRITE  # noqa: S108
+        yield "/dev/shm", landlock.WRITE
     for path in (*plan.writable, plan.home):
         yield from ((entry, landlock.WRITE) for entry in spread(path, inside(path, masked)))
 

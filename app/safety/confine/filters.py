@@ -74,7 +74,8 @@ _NEW_ATTRIBUTES = ("setxattrat", "removexattrat")
 @cache
 def seccomp(layer: Layer, *, network: bool = False, truncate: bool = True) -> bytes:
     """`network`: TCP, for the way to the proxy. `truncate`: something else judges truncate() on paths."""
-    rules: dict[str, Code] = {name: refuse() for name in _NEVER} | _everywhere()
+    rules: dict[str, Code] = {name: refuse() for name in _NEVER}
+    rules |= _everywhere()
     if layer == "bubblewrap":
         rules["socket"] = _own_network()
     else:
@@ -112,7 +113,8 @@ def _shared_system(*, network: bool) -> Mapping[str, Code]:
     no = refuse(errno.EACCES)
     tcp = if_equal(1, [_STREAM], if_equal(2, _TCP, ALLOW, no), no, mask=_KIND)
     others = ("prlimit64", "ioprio_set", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler")
-    rules = dict.fromkeys(others, _SELF_ONLY) | dict.fromkeys(_SYSTEM_V, refuse(errno.ENOSYS))
+    rules: dict[str, Code] = dict.fromkeys(others, _SELF_ONLY)
+    rules |= dict.fromkeys(_SYSTEM_V, refuse(errno.ENOSYS))
     rules["ioprio_set"] = rules["setpriority"] = if_equal(1, [0], ALLOW, refuse())
     rules["socket"] = if_equal(0, [socket.AF_INET], tcp, no) if network else no
     rules["connect"] = NOTIFY if network else no
@@ -125,7 +127,7 @@ def _shared_system(*, network: bool) -> Mapping[str, Code]:
 
 def _same_user() -> Mapping[str, Code]:
     """Landlock does not see these, and the server's files have the same owner: see emulate.py."""
-    rules = {name: if_bits(mode, _SET_ID, refuse(), NOTIFY) for name, mode in _MODES.items()}
+    rules: dict[str, Code] = {name: if_bits(mode, _SET_ID, refuse(), NOTIFY) for name, mode in _MODES.items()}
     rules |= dict.fromkeys(_TIMES, NOTIFY) | dict.fromkeys(_OWNERS, refuse(0))  # to whom else could it give a file?
     rules |= dict.fromkeys(_ATTRIBUTES, refuse(errno.EOPNOTSUPP)) | dict.fromkeys(_NEW_ATTRIBUTES, refuse(errno.ENOSYS))
     return rules | {"ioctl": if_equal(1, [*_IOCTLS, *_FLAGS_OF_FILES], refuse(), ALLOW)}

@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from app.safety.confine import tree
 from app.safety.confine.filters import seccomp
-from app.safety.confine.landlock import abi
+from app.safety.confine.landlock import TRUNCATE_ABI, abi
 from app.safety.confine.monitor import attend
 from app.safety.confine.plan import Layer
 from app.safety.confine.secrets import secrets_of_the_system
@@ -45,7 +45,7 @@ class _Helper:
         adopt_orphans()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends with the server, not before
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _wake)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         _warm_up()
         poll = select.poll()
@@ -104,11 +104,15 @@ class _Helper:
                 self._monitors.discard(pid)
 
 
+def _wake(*_: object) -> None:
+    """The wake-up descriptor says it."""
+
+
 def _warm_up() -> None:
     """What every command needs is made once, and its pages stay shared."""
     secrets_of_the_system()
     for layer in _LAYERS:
-        seccomp(layer, truncate=abi() >= 3)
+        seccomp(layer, truncate=abi() >= TRUNCATE_ABI)
         seccomp(layer)
     gc.collect()
     gc.freeze()

@@ -26,12 +26,15 @@ assert sys.platform == "linux"
 
 GRACE = 1.0  # s between the request to end and the end
 STOP = b"s"
+_PATIENCE = 10.0  # s for the request to arrive
 
 
 def attend(channel: socket.socket, output: int, users: Users) -> None:
     """Answers with one JSON object: what became of the command, or why it did not start."""
     adopt_orphans()
+    channel.settimeout(_PATIENCE)
     plan = load(wire.receive(channel))
+    channel.settimeout(None)
     users.attend_as_server(plan.layer)
     answer = _Command(plan, channel, output, users).run()
     with suppress(OSError):

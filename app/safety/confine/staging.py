@@ -21,7 +21,7 @@ _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH = 1, 4
 _MOUNT_ATTR_IDMAP = 0x100000
 _MS_SLAVE_REC, _MS_NOSUID_NODEV = 0x80000 | 0x4000, 6
-_STAGE = "/tmp"  # noqa: S108  hidden in this namespace only
+_STAGE = "/tmp"  # hidden in this namespace only
 
 
 def places(folders: Iterable[str]) -> dict[str, str]:

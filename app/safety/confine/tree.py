@@ -18,7 +18,8 @@ _PATIENCE = 5.0  # s; what is stuck in the kernel is left to itself
 
 def descendants(root: int) -> list[int]:
     """Parents before their children; zombies too."""
-    found, pending = [], [root]
+    found: list[int] = []
+    pending = [root]
     while pending:
         below = list(children(pending.pop()))
         found += below
