@@ -37,9 +37,7 @@ class LinuxBackend:
         key = mode, os.geteuid(), self._helper.privileged, tuple(map(_device, self._writable()))
         with _choosing:
             if key not in _verdicts:
-                _verdicts[key] = choose(
-                    mode, self._plan("none", ["true"], self._ground.home, RunLimits()), self._helper
-                )
+                _verdicts[key] = choose(mode, self._any_plan, self._helper)
             return _verdicts[key]
 
     def job(self, verdict: Verdict, argv: Sequence[str], cwd: Path, limits: RunLimits) -> AnyJob:
@@ -50,6 +48,9 @@ class LinuxBackend:
         if layer != "none":
             self._check_inside(here)
         return ConfinedJob(self._plan(layer, argv, here, limits), self._helper, limits.output_bytes)
+
+    def _any_plan(self, layer: Layer) -> Plan:
+        return self._plan(layer, ["true"], self._ground.home, RunLimits())
 
     def _check_inside(self, folder: Path) -> None:
         roots = [*map(str, self._ground.roots), str(self._ground.home)]

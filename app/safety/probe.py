@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,11 +80,11 @@ class _Bait:
             yield "red"
 
 
-def choose(mode: Mode, plan: Plan, helper: Helper) -> Verdict:
+def choose(mode: Mode, plan: Callable[[Layer], Plan], helper: Helper) -> Verdict:
     """`plan`: of any command, as the server would run it. Blocks for some tens of milliseconds."""
     failures: list[str] = []
     for layer in _candidates(mode):
-        failure = _missing(layer, helper) or _try(replace(plan, layer=layer), helper)
+        failure = _missing(layer, helper) or _try(plan(layer), helper)
         if not failure:
             return Verdict(mode, layer, tuple(failures) if layer != "bubblewrap" else ())
         logger.info("{} does not confine commands here: {}", layer, failure)

@@ -7,7 +7,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -123,7 +123,7 @@ def _bubblewrap(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
         ends.errors,
     )
     die_with_parent(parent)  # after the change of user, which forgets it
-    os.execvpe("bwrap", argv, {**plan.env, "USER": "nanobot", "LOGNAME": "nanobot"})
+    os.execvpe("bwrap", argv, _environment(plan, bridge.PORT, {"USER": "nanobot", "LOGNAME": "nanobot"}))
 
 
 def _network_of_its_own(*, as_root: bool) -> None:
@@ -142,6 +142,7 @@ def _network_of_its_own(*, as_root: bool) -> None:
 def _in_place(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
     if plan.layer == "landlock-uid":
         become(users.tools, users.group)
+        os.makedirs(f"{plan.home}/tmp", exist_ok=True)  # the server cannot
     os.chdir(plan.cwd)
     lose_everything()
     die_with_parent(parent)
@@ -156,7 +157,11 @@ def _in_place(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
     if notified:
         _give(ends.gift, listener)
     _place({}, ends.errors)
-    os.execvpe(plan.argv[0], list(plan.argv), plan.env)
+    os.execvpe(plan.argv[0], list(plan.argv), _environment(plan, ends.port or 0, {}))
+
+
+def _environment(plan: Plan, port: int, more: Mapping[str, str]) -> dict[str, str]:
+    return {**plan.env, **more, **({} if plan.proxy is None else bridge.environment(port))}
 
 
 def _grants(plan: Plan) -> Iterator[tuple[str, int]]:

@@ -66,9 +66,12 @@ def no_new_privileges() -> None:
     call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def close_to_peers() -> None:
-    """Other processes of this user cannot read the memory or the environment of this one."""
-    call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
+def close_to_peers(*, closed: bool = True) -> None:
+    """Other processes of this user cannot read the memory or the environment of this one.
+
+    A change of user does the same, and /proc/self is closed with it.
+    """
+    call("prctl", _PR_SET_DUMPABLE, int(not closed), 0, 0, 0)
 
 
 def keep_capabilities(kept: int = 0) -> None:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from app.safety.confine.plan import Layer
-from app.safety.confine.syscalls import keep_capabilities, no_new_privileges
+from app.safety.confine.syscalls import close_to_peers, keep_capabilities, no_new_privileges
 
 assert sys.platform == "linux"
 
@@ -29,13 +29,14 @@ class Users:
     def attend_as_server(self, layer: Layer) -> None:
         """A monitor is root only where it has to be: to give a command to another user, and to end it."""
         if os.geteuid() == 0 and not self.server_is_root and layer != "landlock-uid":
-            become(self.server, os.getgid())
+            become(self.server, self.group)
 
 
 def become(uid: int, gid: int) -> None:
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
+    close_to_peers(closed=False)
 
 
 def lose_everything() -> None:
