@@ -10,7 +10,7 @@ if [ "$(id -u)" = 0 ]; then
     # Both users write there. Once for what an earlier version left, as its owner.
     case "$(stat -c %A "$WORKSPACE_DIR")" in
         ?????w*) ;;
-        *) setpriv --reuid=1000 --regid=1000 --clear-groups chmod -R g+rwX "$WORKSPACE_DIR" ;;
+        *) setpriv --reuid=1000 --regid=1000 --clear-groups chmod -R g+rwX "$WORKSPACE_DIR" || true ;;
     esac
     exec python -m app.safety.confine.launch "$@"
 fi

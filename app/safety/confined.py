@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import json
 import os
 import socket
@@ -10,7 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from loguru import logger
 
@@ -48,7 +52,9 @@ class ConfinedJob:
             raise SandboxError(texts_safety.cannot_start(" ".join(self._plan.argv[:1]), "ECANCELED"))
         program = find_program(self._plan.argv, Path(self._plan.cwd), self._plan.env.get("PATH", ""))
         plan = replace(self._plan, argv=[program, *self._plan.argv[1:]])
-        output, channel = self._start(dump(plan))
+        request = dump(plan)
+        # A helper that dies with a request unread has begun nothing: that alone is asked again.
+        output, channel = self._start(request) or self._start(request) or self._refuse()
         with channel:
             answer = _answer(channel)
         text, dropped = output.stop(_DRAIN)
@@ -74,24 +80,24 @@ class ConfinedJob:
             if self._channel is not None:
                 self._channel.shutdown(socket.SHUT_RDWR)
 
-    def _start(self, request: bytes) -> tuple[Capture, socket.socket]:
+    def _start(self, request: bytes) -> tuple[Capture, socket.socket] | None:
+        """None when nothing has begun."""
         read, write = os.pipe()
-        try:
+        with os.fdopen(read, "rb", 0) as pipe, os.fdopen(write, "wb", 0):
             channel = self._helper.submit(write)
-        except SandboxError:
-            os.close(read)
-            raise
-        finally:
-            os.close(write)
-        output = Capture(os.fdopen(read, "rb", 0), self._output_bytes)
-        channel.settimeout(self._plan.seconds + _PATIENCE)
-        with suppress(OSError):  # seen as an end without an answer
-            wire.send(channel, request)
+            channel.settimeout(self._plan.seconds + _PATIENCE)
+            if not _is_taken(channel, request):
+                channel.close()
+                return None
+            output = Capture(os.fdopen(os.dup(pipe.fileno()), "rb", 0), self._output_bytes)
         with self._lock, suppress(OSError):  # stop() speaks on it from now on
             self._channel = channel
             if self._stopped:
                 channel.send(_STOP)
         return output, channel
+
+    def _refuse(self) -> NoReturn:
+        raise SandboxError(texts.SANDBOX_NO_HELPER)
 
     def _check(self, answer: dict[str, Any], output: str) -> None:
         if not answer:
@@ -105,6 +111,15 @@ class ConfinedJob:
             raise SandboxError(texts_safety.cannot_start(name, code))
         logger.error("a command could not be confined ({}): {} {}", self._plan.layer, answer["detail"], output.strip())
         raise SandboxError(texts.SANDBOX_FAILED)
+
+
+def _is_taken(channel: socket.socket, request: bytes) -> bool:
+    """A monitor has read it all, and begins."""
+    try:
+        wire.send(channel, request)
+        return channel.recv(1) == wire.TAKEN
+    except OSError:
+        return False
 
 
 def _answer(channel: socket.socket) -> dict[str, Any]:

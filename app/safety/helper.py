@@ -5,11 +5,14 @@ One for the whole process: it knows nothing, every command brings its own plan.
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import atexit
 import os
 import socket
 import subprocess
-import sys
 import threading
 from contextlib import suppress
 from functools import cache

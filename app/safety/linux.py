@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,7 +18,7 @@ from app.core.contracts import RunLimits
 from app.core.errors import SandboxError
 from app.safety.ceilings import ceilings
 from app.safety.confine.mask import is_masked, lies_in
-from app.safety.confine.plan import Layer, Plan
+from app.safety.confine.plan import Ceilings, Layer, Plan
 from app.safety.confined import ConfinedJob
 from app.safety.ground import AnyJob, Ground
 from app.safety.helper import Helper, shared_helper
@@ -26,10 +30,10 @@ _choosing = threading.Lock()
 
 
 class LinuxBackend:
-    def __init__(self, ground: Ground, helper: Helper | None = None) -> None:
+    def __init__(self, ground: Ground, helper: Helper | None = None, most: Ceilings | None = None) -> None:
         self._ground = ground
         self._helper = helper or shared_helper()
-        self._ceilings = ceilings()
+        self._ceilings = most or ceilings()
 
     def choose(self, mode: Mode) -> Verdict:
         if mode == "ninguno":

@@ -5,16 +5,17 @@ Source: seccomp(2), uapi/linux/{bpf_common,seccomp,audit}.h
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import ctypes
 import errno
 import os
 import struct
-import sys
 from collections.abc import Mapping, Sequence
 
 from app.safety.confine.syscalls import MACHINE, call
-
-assert sys.platform == "linux"
 
 Code = Sequence[tuple[int, int, int, int]]  # code, jump if true, jump if false, k
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import fcntl
 import os
 import socket
 import struct
-import sys
 import threading
 from contextlib import suppress
-
-assert sys.platform == "linux"
 
 PORT = 3128  # inside a network of its own; elsewhere the system chooses one
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
+
+assert sys.platform == "linux"
+
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from app.safety.confine.mask import lies_in, passages
 from app.safety.confine.plan import Plan
 from app.safety.confine.secrets import secrets_of_the_system
-
-assert sys.platform == "linux"
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc")
 _NAMESPACES = ("user", "pid", "ipc", "uts", "cgroup-try")

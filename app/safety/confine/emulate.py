@@ -6,13 +6,16 @@ resolved once to an open file, the address is read once. Source: seccomp_unotify
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import ctypes
 import errno
 import fcntl
 import os
 import socket
 import struct
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -20,8 +23,6 @@ from app.safety.confine.filters import NUMBERS
 from app.safety.confine.mask import inside, is_masked, lies_in
 from app.safety.confine.plan import Plan
 from app.safety.confine.syscalls import call
-
-assert sys.platform == "linux"
 
 _RECEIVE, _SEND, _STILL_VALID = 0xC0502100, 0xC0182101, 0x40082102
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, number, architecture, ip, arguments

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import os
 import resource
 import signal
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,8 +21,6 @@ from app.safety.confine.plan import Plan
 from app.safety.confine.secrets import secrets_of_the_system
 from app.safety.confine.syscalls import CLONE_NEWNET, CLONE_NEWUSER, die_with_parent, unshare
 from app.safety.confine.users import Users, become, lose_everything
-
-assert sys.platform == "linux"
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/sys/devices/system/cpu")
 _PROC = ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "sys", "uptime", "version")

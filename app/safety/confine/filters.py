@@ -3,17 +3,18 @@ here stands what those do not see."""
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import errno
 import socket
-import sys
 from collections.abc import Mapping
 from functools import cache
 
 from app.safety.confine.bpf import ALLOW, NOTIFY, Code, if_bits, if_equal, program, refuse
 from app.safety.confine.plan import Layer
 from app.safety.confine.syscalls import MACHINE
-
-assert sys.platform == "linux"
 
 # name: (x86_64, aarch64)
 _NUMBERS: dict[str, tuple[int | None, int | None]] = {

@@ -6,12 +6,15 @@ does (its end of the socket closes), and never waits for anything but the next r
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import gc
 import os
 import select
 import signal
 import socket
-import sys
 import traceback
 from contextlib import suppress
 
@@ -23,8 +26,6 @@ from app.safety.confine.plan import Layer
 from app.safety.confine.secrets import secrets_of_the_system
 from app.safety.confine.syscalls import adopt_orphans
 from app.safety.confine.users import NOBODY, Users
-
-assert sys.platform == "linux"
 
 _LAYERS: tuple[Layer, ...] = ("bubblewrap", "landlock-uid", "landlock")
 

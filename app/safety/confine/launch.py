@@ -1,25 +1,23 @@
 """Starts a server that is not root beside a helper that was: `python -m app.safety.confine.launch <command> …`
 
 For a container that starts as root. The helper keeps three capabilities, to give commands a user of their own and to end
-them; the server gives up root before it begins. Users: `nanobot` for the server, `herramientas` for the commands, in
-one group, so that both can write what is in the projects.
+them; the server gives up root before it begins. Both users are in one group, so that both can write in the projects.
 """
 
 from __future__ import annotations
 
-import os
-import pwd
-import socket
 import sys
+
+assert sys.platform == "linux"
+
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.safety.confine.syscalls import CAP_KILL, CAP_SETGID, CAP_SETUID, keep_capabilities, no_new_privileges
 from app.safety.confine.users import become
 
-assert sys.platform == "linux"
-
-SERVER, TOOLS = "nanobot", "herramientas"
 VARIABLE = "NANOBOT_HELPER"
 _KEPT = 1 << CAP_KILL | 1 << CAP_SETGID | 1 << CAP_SETUID
 _MAIN = (
@@ -31,22 +29,16 @@ _CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """`home`: of the commands."""
+    """As the image has them. `home`: of the commands."""
 
-    server: int
-    tools: int
-    group: int
-    home: str
-
-    @classmethod
-    def of_the_image(cls) -> Accounts:
-        server, tools = pwd.getpwnam(SERVER), pwd.getpwnam(TOOLS)
-        return cls(server.pw_uid, tools.pw_uid, server.pw_gid, tools.pw_dir)
+    server: int = 1000
+    tools: int = 1001
+    group: int = 1000
+    home: str = "/home/herramientas"
 
 
-def main(command: Sequence[str], accounts: Accounts | None = None) -> None:
+def main(command: Sequence[str], accounts: Accounts = Accounts()) -> None:
     """Becomes the server."""
-    accounts = accounts or Accounts.of_the_image()
     ours, theirs = socket.socketpair()
     os.umask(0o002)
     if os.fork() == 0:

@@ -5,12 +5,15 @@ It ends with the command, with the server (the channel closes) or at the deadlin
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import json
 import os
 import select
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,8 +24,6 @@ from app.safety.confine.plan import Plan, load
 from app.safety.confine.syscalls import adopt_orphans, die_with_parent
 from app.safety.confine.users import Users, become
 from app.safety.confine.watch import TICK, Watch
-
-assert sys.platform == "linux"
 
 GRACE = 1.0  # s between the request to end and the end
 STOP = b"s"
@@ -35,6 +36,7 @@ def attend(channel: socket.socket, output: int, users: Users) -> None:
     channel.settimeout(_PATIENCE)
     plan = load(wire.receive(channel))
     channel.settimeout(None)
+    channel.send(wire.TAKEN)
     users.attend_as_server(plan.layer)
     answer = _Command(plan, channel, output, users).run()
     with suppress(OSError):

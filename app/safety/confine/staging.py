@@ -7,15 +7,16 @@ they are attached can be reached by everybody, /root cannot. Source: mount_setat
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import ctypes
 import os
 import struct
-import sys
 from collections.abc import Container, Iterable, Mapping
 
 from app.safety.confine.syscalls import CLONE_NEWNS, CLONE_NEWUSER, call, mount, unshare
-
-assert sys.platform == "linux"
 
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH = 1, 4

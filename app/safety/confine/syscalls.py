@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import sys
 
 assert sys.platform == "linux"
+
+import ctypes
+import os
 
 MACHINE = os.uname().machine
 _COMMON = {  # the same on every architecture since 5.0

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-
-assert sys.platform == "linux"
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _HASTE = 0.002  # s between two rounds of killing

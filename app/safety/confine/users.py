@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
+
+assert sys.platform == "linux"
+
+import os
 from dataclasses import dataclass
 
 from app.safety.confine.plan import Layer
 from app.safety.confine.syscalls import close_to_peers, keep_capabilities, no_new_privileges
-
-assert sys.platform == "linux"
 
 NOBODY = 65533  # for the commands of a server that runs as root: nobody else's, on a usual system
 

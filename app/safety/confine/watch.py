@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
+
+assert sys.platform == "linux"
+
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 
 from app.safety.confine import tree
 from app.safety.confine.plan import Ceilings
-
-assert sys.platform == "linux"
 
 TICK = 0.1  # s between two looks
 _FILES = 200_000  # new inodes

@@ -7,6 +7,7 @@ import struct
 
 _LENGTH = struct.Struct("!I")
 MAX = 64 << 20  # bytes
+TAKEN = b"t"  # what the monitor says before it begins
 
 
 def send(channel: socket.socket, data: bytes) -> None:
