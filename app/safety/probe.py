@@ -24,6 +24,7 @@ from loguru import logger
 
 from app.core import texts_sandbox as texts
 from app.core.errors import SandboxError
+from app.safety.confine import bubblewrap
 from app.safety.confine.plan import Layer, Plan
 from app.safety.confined import ConfinedJob
 from app.safety.helper import Helper
@@ -118,7 +119,7 @@ def _candidates(mode: Mode) -> Sequence[Layer]:
 
 def _missing(layer: Layer, helper: Helper) -> str:
     if layer == "bubblewrap":
-        return "" if shutil.which("bwrap") else texts.LAYER_NOT_INSTALLED
+        return "" if bubblewrap.program() else texts.LAYER_NOT_INSTALLED
     if layer == "landlock-uid" and not helper.privileged:
         return texts.LAYER_NO_HELPER
     return ""

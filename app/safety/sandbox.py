@@ -139,7 +139,8 @@ class ProcessSandbox:
 
 def _backend(home: Path, env: dict[str, str], confinement: Confinement) -> Backend:
     """`env` gets what the user's own programs need to find themselves."""
-    found = toolchains.toolchains(env["PATH"], Path.home()) if sys.platform != "win32" else []
+    kept = [*confinement.roots, *confinement.hidden, home]
+    found: list[Path] = toolchains.toolchains(env["PATH"], Path.home(), kept) if sys.platform != "win32" else []
     env |= toolchains.environment(found)
     roots = [root.resolve() for root in confinement.roots]
     ground = Ground(home, env, roots, confinement.hidden, found)

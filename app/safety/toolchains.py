@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc")
@@ -14,10 +14,18 @@ _BESIDE = {  # what the programs of a well-known folder need, when the folder it
 _SECRETS = (".ssh", ".gnupg", ".aws", ".netrc", ".git-credentials", ".config", "credentials", "credentials.toml")
 
 
-def toolchains(path: str, home: Path) -> list[Path]:
-    """Folders, real paths. `home`: the server's user, whose own folder is never one of them."""
+def toolchains(path: str, home: Path, kept: Sequence[Path] = ()) -> list[Path]:
+    """Folders, real paths. `home`: the server's user, whose own folder is never one of them.
+
+    `kept`: what has rules of its own (projects, data, code); no folder around it or in it is one either.
+    """
     found = dict.fromkeys(folder for entry in path.split(":") if entry for folder in _of(Path(entry), home))
-    return [folder for folder in found if not any(other in folder.parents for other in found)]
+    apart = [folder for folder in found if not any(_touch(folder, other.resolve()) for other in kept)]
+    return [folder for folder in apart if not any(other in folder.parents for other in apart)]
+
+
+def _touch(one: Path, other: Path) -> bool:
+    return one == other or one in other.parents or other in one.parents
 
 
 def environment(folders: list[Path]) -> dict[str, str]:

@@ -28,15 +28,18 @@ from app.safety.verdict import Kind, Verdict
 if TYPE_CHECKING:
     from app.safety.confine.plan import Ceilings
     from app.safety.helper import Helper
+    from app.safety.linux import LinuxBackend
 
 SERVER, TOOLS = 64001, 64002
 ROOT = sys.platform == "linux" and os.geteuid() == 0
-CELLS: list[tuple[Kind, int]] = []
+OLD = 2  # Landlock as Debian 12 has it: without truncate, network and signals
+CELLS: list[tuple[Kind, int, int]] = []  # layer, user, version of Landlock (0: as it is)
 if ROOT:
-    CELLS = [("bubblewrap", 0), ("bubblewrap", SERVER), ("landlock", 0), ("landlock", SERVER), ("landlock-uid", SERVER)]
+    CELLS = [("bubblewrap", 0, 0), ("bubblewrap", SERVER, 0), ("landlock", 0, 0), ("landlock", SERVER, 0)]
+    CELLS += [("landlock-uid", SERVER, 0), ("landlock", SERVER, OLD)]
 elif sys.platform == "linux":
-    CELLS = [("bubblewrap", os.geteuid()), ("landlock", os.geteuid())]
-IDS = [f"{layer}-{'root' if uid == 0 else 'user'}" for layer, uid in CELLS]
+    CELLS = [("bubblewrap", os.geteuid(), 0), ("landlock", os.geteuid(), 0), ("landlock", os.geteuid(), OLD)]
+IDS = [f"{layer}{version or ''}-{'root' if uid == 0 else 'user'}" for layer, uid, version in CELLS]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _numbers = itertools.count()
 
@@ -79,45 +82,69 @@ class Cell:
     def masked(self) -> list[Path]:
         return [self.root / "nanobot", self.root / "mio/copia/nanobot"]
 
-    def sh(
-        self, command: str, most: Ceilings | None = None, *, control: bool = False, **limits: object
-    ) -> CommandResult:
-        """`control`: nothing confines it, for the same user."""
+    def backend(self, most: Ceilings | None = None) -> LinuxBackend:
         from app.safety.linux import LinuxBackend
 
         home = self.folder / "casa"
         env = clean_environment(home, "UTC", []) | {"PATH": PATH}
-        backend = LinuxBackend(Ground(home, env, [self.root], self.masked, []), self.helper, most)
+        return LinuxBackend(Ground(home, env, [self.root], self.masked, []), self.helper, most)
+
+    def sh(
+        self, command: str, most: Ceilings | None = None, *, control: bool = False, **limits: object
+    ) -> CommandResult:
+        """`control`: nothing confines it, for the same user."""
         verdict = Verdict("auto", "none" if control else self.layer)
-        values = {"seconds": 20.0, **limits}
-        return backend.job(verdict, ["bash", "-c", command], self.project, RunLimits(**values)).execute()  # type: ignore[arg-type]
+        run = RunLimits(**{"seconds": 20.0, **limits})  # type: ignore[arg-type]
+        return self.backend(most).job(verdict, ["bash", "-c", command], self.project, run).execute()
 
 
 @contextmanager
-def cell(layer: Kind, uid: int) -> Iterator[Cell]:
+def cell(layer: Kind, uid: int, version: int = 0) -> Iterator[Cell]:
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="nanobot-capas-", dir=os.environ.get("NANOBOT_TEST_DIR")))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         bait = _bait(stack, folder, uid)
-        yield Cell(layer, uid, folder, stack.enter_context(_helper(uid, folder)), bait)
+        yield Cell(layer, uid, folder, stack.enter_context(_helper(uid, folder, version)), bait)
 
 
 @contextmanager
-def _helper(uid: int, folder: Path) -> Iterator[Helper]:
-    from app.safety.helper import Helper, command
+def _helper(uid: int, folder: Path, version: int) -> Iterator[Helper]:
+    from app.safety.helper import Helper
 
-    if uid == os.geteuid():
+    if uid == os.geteuid() and not version:
         helper = Helper()
     else:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = subprocess.Popen(command(theirs.fileno(), uid, TOOLS, uid), pass_fds=[theirs.fileno()], cwd="/")
-        helper = Helper(ours.detach(), str(folder / "casa-herramientas"))
-        helper._process = process
+        helper = Helper(
+            started(f"landlock.abi = lambda: {version}" if version else "", uid), str(folder / "casa-herramientas")
+        )
     try:
         yield helper
     finally:
         helper.close()
+        while _started:
+            _started.pop().wait()
+
+
+def started(change: str, uid: int) -> int:
+    """A helper of this process's user for a server of another; `change`: what is different in it."""
+    from app.safety.helper import command
+
+    ours, theirs = socket.socketpair()
+    with theirs:
+        whole = command(theirs.fileno(), uid, TOOLS, uid)
+        at = whole.index("-c") + 1
+        before, after = whole[at].split("; from", 1)
+        whole[at] = f"{before}; from app.safety.confine import bubblewrap, landlock; {change or 'pass'}; from{after}"
+        process = subprocess.Popen(whole, pass_fds=[theirs.fileno()], cwd="/")
+    _started.append(process)
+    return ours.detach()
+
+
+def last_started() -> int:
+    return _started[-1].pid
+
+
+_started: list[subprocess.Popen[bytes]] = []  # they end with their socket
 
 
 def _bait(stack: ExitStack, folder: Path, uid: int) -> Bait:
@@ -138,9 +165,8 @@ def _bait(stack: ExitStack, folder: Path, uid: int) -> Bait:
         for path in (folder, *folder.rglob("*")):
             os.lchown(path, uid, uid)
         os.chown(folder / "casa-herramientas", TOOLS, uid)
-    neighbour = subprocess.Popen(
-        ["sleep", "1000"], env={"PATH": PATH, "CLAVE": token}, **({"user": uid, "group": uid} if ROOT else {})
-    )
+    user = uid if ROOT else None
+    neighbour = subprocess.Popen(["sleep", "1000"], env={"PATH": PATH, "CLAVE": token}, user=user, group=user)
     stack.callback(_end, neighbour)
     return Bait(token, neighbour, *listeners)
 

@@ -7,6 +7,7 @@ import sys
 assert sys.platform == "linux"
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from app.safety.confine.mask import lies_in, passages
@@ -18,7 +19,12 @@ _NAMESPACES = ("user", "pid", "ipc", "uts", "cgroup-try")
 _SHARED_MEMORY = 256 << 20  # bytes in /dev/shm
 _SCRATCH = 1 << 30  # bytes in a /tmp of memory
 SECCOMP, STATUS, PASSWD, GROUP = 10, 11, 12, 13  # descriptors that bubblewrap is started with
+FOLDERS = ("/usr/bin", "/bin", "/usr/local/bin", "/run/current-system/sw/bin")  # never a PATH that a command may fill
 Source = Callable[[str], str]
+
+
+def program() -> str | None:
+    return shutil.which("bwrap", path=os.pathsep.join(FOLDERS))
 
 
 def arguments(plan: Plan, uid: int, source: Source, *, own_network: bool = False) -> list[str]:

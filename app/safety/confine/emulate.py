@@ -14,11 +14,13 @@ import ctypes
 import errno
 import fcntl
 import os
+import select
 import socket
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from app.safety.confine import tree
 from app.safety.confine.filters import NUMBERS
 from app.safety.confine.mask import inside, is_masked, lies_in
 from app.safety.confine.plan import Plan
@@ -48,6 +50,9 @@ class Emulator:
             "futimesat": lambda who, a: self._times(who, (_signed(a[0]), a[1], 0), who.microseconds(a[2])),
             "utimensat": lambda who, a: self._times(who, (_signed(a[0]), a[1], a[3]), who.nanoseconds(a[2])),
             "connect": lambda who, a: self._connect(who, a[0], a[1], a[2]),
+            "kill": lambda who, a: self._signal(who, _signed(a[0]), _signed(a[1]), thread=False),
+            "tkill": lambda who, a: self._signal(who, _signed(a[0]), _signed(a[1]), thread=True),
+            "tgkill": lambda who, a: self._signal(who, _signed(a[1]), _signed(a[2]), thread=True),
         }
 
     def serve(self) -> None:
@@ -68,8 +73,6 @@ class Emulator:
                 fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(identity, 0, -failure, 0))
 
     def _is_over(self) -> bool:
-        import select
-
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
         return any(event & select.POLLHUP for _, event in poll.poll(0))
@@ -103,6 +106,18 @@ class Emulator:
         finally:
             os.close(descriptor)
 
+    def _signal(self, who: _Caller, target: int, number: int, *, thread: bool) -> None:
+        """To a process of the command, a thread of one, or a group that one leads; 0: the caller's own group."""
+        group = not thread and target <= 0
+        target = (-target or os.getpgid(who.pid)) if group else target
+        process = who.process(target)
+        if process == os.getpid() or process not in tree.descendants(os.getppid()):
+            raise PermissionError(errno.EPERM, "not its own")
+        if thread:
+            call("tgkill", process, target, number)
+        else:
+            (os.killpg if group else os.kill)(target, number)
+
     def _open(self, name: bytes, *, follow: bool) -> int:
         descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
         real = os.readlink(f"/proc/self/fd/{descriptor}")
@@ -123,7 +138,7 @@ class _Caller:
     """A thread that waits in a system call: what its pointers point to."""
 
     def __init__(self, pid: int) -> None:
-        self._pid = pid
+        self.pid = pid
         self._memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
 
     def __enter__(self) -> _Caller:
@@ -146,9 +161,9 @@ class _Caller:
         if not name and not empty:
             raise FileNotFoundError(errno.ENOENT, "")
         if name.startswith((b"/proc/self", b"/proc/thread-self", b"/dev/fd", b"/dev/std")):
-            name = f"/proc/{self._pid}".encode() + _own(name)
+            name = f"/proc/{self.pid}".encode() + _own(name)
         base = "cwd" if folder == _AT_FDCWD else f"fd/{folder}"
-        return name if name.startswith(b"/") else f"/proc/{self._pid}/{base}".encode() + (b"/" + name if name else b"")
+        return name if name.startswith(b"/") else f"/proc/{self.pid}/{base}".encode() + (b"/" + name if name else b"")
 
     def seconds(self, address: int) -> bytes | None:
         """struct utimbuf"""
@@ -167,15 +182,15 @@ class _Caller:
         return self.read(address, 32) if address else None
 
     def socket(self, descriptor: int) -> socket.socket:
-        process = os.pidfd_open(self._process())
+        process = os.pidfd_open(self.process(self.pid))
         try:
             return socket.socket(fileno=call("pidfd_getfd", process, descriptor, 0))
         finally:
             os.close(process)
 
-    def _process(self) -> int:
-        """A thread calls; a pidfd is of a process."""
-        with open(f"/proc/{self._pid}/status") as status:
+    def process(self, thread: int) -> int:
+        """A thread calls; a pidfd is of a process. Raises OSError."""
+        with open(f"/proc/{thread}/status") as status:
             return next(int(line.split()[1]) for line in status if line.startswith("Tgid:"))
 
 

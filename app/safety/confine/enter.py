@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from app.safety.confine import bpf, bridge, bubblewrap, landlock, staging
+from app.safety.confine import bpf, bridge, bubblewrap, landlock, staging, tree
 from app.safety.confine.filters import seccomp
 from app.safety.confine.mask import inside, spread
 from app.safety.confine.plan import Plan
@@ -81,7 +81,8 @@ def _limit(plan: Plan) -> None:
         resource.RLIMIT_DATA: ceilings.memory,  # not AS: node, Go and Java reserve much more than they use
         resource.RLIMIT_FSIZE: ceilings.file,
         resource.RLIMIT_NOFILE: ceilings.open_files,
-        resource.RLIMIT_NPROC: _all_tasks() + ceilings.processes,
+        # it counts by user, who may have a desktop full of other processes
+        resource.RLIMIT_NPROC: tree.all_tasks() + ceilings.processes,
         resource.RLIMIT_MEMLOCK: 1 << 20,
         resource.RLIMIT_MSGQUEUE: 0,
     }
@@ -89,13 +90,6 @@ def _limit(plan: Plan) -> None:
         hard = resource.getrlimit(kind)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (value, value))
-
-
-def _all_tasks() -> int:
-    """Of the whole system: it counts by user, and the user may have a desktop full of other processes."""
-    with suppress(OSError, ValueError, IndexError), open("/proc/loadavg") as file:
-        return int(file.read().split()[3].partition("/")[2])
-    return 4096
 
 
 # ---------------------------------------------------------------- in namespaces
@@ -106,7 +100,7 @@ def _bubblewrap(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
     uid = users.tools if as_root else os.getuid()
     where = staging.places(bubblewrap.folders(plan)) if as_root else {}
     argv = bubblewrap.arguments(plan, uid, bubblewrap.staged(where), own_network=plan.proxy is not None)
-    compiled = seccomp(plan.layer)
+    compiled = seccomp(plan.layer, landlock=landlock.abi())
     if plan.proxy is not None:
         _network_of_its_own(as_root=as_root)
         _give(ends.gift, bridge.listen(bridge.PORT))
@@ -124,7 +118,11 @@ def _bubblewrap(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
         ends.errors,
     )
     die_with_parent(parent)  # after the change of user, which forgets it
-    os.execvpe("bwrap", argv, _environment(plan, bridge.PORT, {"USER": "nanobot", "LOGNAME": "nanobot"}))
+    os.execve(
+        bubblewrap.program() or "/bwrap",
+        argv,
+        _environment(plan, bridge.PORT, {"USER": "nanobot", "LOGNAME": "nanobot"}),
+    )
 
 
 def _network_of_its_own(*, as_root: bool) -> None:
@@ -152,7 +150,7 @@ def _in_place(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
         os.execvpe(plan.argv[0], list(plan.argv), plan.env)
     landlock.restrict(_grants(plan), ends.port)
     network = plan.proxy is not None
-    compiled = seccomp(plan.layer, network=network, truncate=landlock.abi() >= landlock.TRUNCATE_ABI)
+    compiled = seccomp(plan.layer, network=network, landlock=landlock.abi())
     notified = network or plan.layer == "landlock"
     listener = bpf.install(compiled, listen=notified)
     if notified:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from app.safety.confine.bpf import ALLOW, NOTIFY, Code, if_bits, if_equal, program, refuse
+from app.safety.confine.landlock import SCOPE_ABI, TRUNCATE_ABI
 from app.safety.confine.plan import Layer
 from app.safety.confine.syscalls import MACHINE
 
@@ -49,6 +50,8 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "futimesat": (261, None), "utimensat": (280, 88), "setxattr": (188, 5), "lsetxattr": (189, 6),
     "removexattr": (197, 14), "lremovexattr": (198, 15), "setxattrat": (463, 463), "removexattrat": (466, 466),
     "file_setattr": (469, 469), "truncate": (76, 45), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
+    "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424),
     "socketpair": (53, 199), "fchown": (93, 55), "fsetxattr": (190, 7), "fremovexattr": (199, 16),
 }  # fmt: skip
 _JUDGED = list(_NUMBERS).index("clone")
@@ -73,8 +76,8 @@ _NEW_ATTRIBUTES = ("setxattrat", "removexattrat")
 
 
 @cache
-def seccomp(layer: Layer, *, network: bool = False, truncate: bool = True) -> bytes:
-    """`network`: TCP, for the way to the proxy. `truncate`: something else judges truncate() on paths."""
+def seccomp(layer: Layer, *, network: bool = False, landlock: int = 99) -> bytes:
+    """`network`: TCP, for the way to the proxy. `landlock`: its version, which may not know all that is needed."""
     rules: dict[str, Code] = {name: refuse() for name in _NEVER}
     rules |= _everywhere()
     if layer == "bubblewrap":
@@ -83,7 +86,9 @@ def seccomp(layer: Layer, *, network: bool = False, truncate: bool = True) -> by
         rules |= _shared_system(network=network)
     if layer == "landlock":
         rules |= _same_user()
-    if not truncate:
+    if layer == "landlock" and landlock < SCOPE_ABI:
+        rules |= _signals()
+    if layer != "bubblewrap" and landlock < TRUNCATE_ABI:
         rules["truncate"] = refuse(errno.EACCES)
     return program({number: rule for name, rule in rules.items() if (number := NUMBERS[name]) is not None})
 
@@ -132,3 +137,9 @@ def _same_user() -> Mapping[str, Code]:
     rules |= dict.fromkeys(_TIMES, NOTIFY) | dict.fromkeys(_OWNERS, refuse(0))  # to whom else could it give a file?
     rules |= dict.fromkeys(_ATTRIBUTES, refuse(errno.EOPNOTSUPP)) | dict.fromkeys(_NEW_ATTRIBUTES, refuse(errno.ENOSYS))
     return rules | {"ioctl": if_equal(1, [*_IOCTLS, *_FLAGS_OF_FILES], refuse(), ALLOW)}
+
+
+def _signals() -> Mapping[str, Code]:
+    """To its own processes only: done for it. Signal 0 and threads of its own are what abort() and others need."""
+    rules: dict[str, Code] = dict.fromkeys(("kill", "tkill", "tgkill"), NOTIFY)
+    return rules | dict.fromkeys(("rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal"), refuse())

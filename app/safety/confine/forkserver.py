@@ -20,7 +20,7 @@ from contextlib import suppress
 
 from app.safety.confine import tree
 from app.safety.confine.filters import seccomp
-from app.safety.confine.landlock import TRUNCATE_ABI, abi
+from app.safety.confine.landlock import abi
 from app.safety.confine.monitor import attend
 from app.safety.confine.plan import Layer
 from app.safety.confine.secrets import secrets_of_the_system
@@ -113,7 +113,6 @@ def _warm_up() -> None:
     """What every command needs is made once, and its pages stay shared."""
     secrets_of_the_system()
     for layer in _LAYERS:
-        seccomp(layer, truncate=abi() >= TRUNCATE_ABI)
-        seccomp(layer)
+        seccomp(layer, landlock=abi())
     gc.collect()
     gc.freeze()

@@ -1,7 +1,7 @@
 """Starts a server that is not root beside a helper that was: `python -m app.safety.confine.launch <command> …`
 
-For a container that starts as root. The helper keeps three capabilities, to give commands a user of their own and to end
-them; the server gives up root before it begins. Both users are in one group, so that both can write in the projects.
+For a container that starts as root. The helper keeps three capabilities, to give commands a user of their own and to
+end them; the server gives up root before it begins. Both users are in one group: both can write in the projects.
 """
 
 from __future__ import annotations

@@ -52,6 +52,7 @@ class _Command:
         self._child = 0
         self._reason = ""
         self._ending: float | None = None
+        self._asked: set[int] = set()
 
     def run(self) -> dict[str, object]:
         status, said = os.pipe()
@@ -150,8 +151,10 @@ class _Command:
                 self._kill(excess)
             if self._ending is None and time.monotonic() >= deadline:
                 self._terminate("time")
-            if self._ending is not None and time.monotonic() >= self._ending:
-                self._kill(self._reason)
+            if self._ending is not None:
+                self._ask_to_end()
+                if time.monotonic() >= self._ending:
+                    self._kill(self._reason)
         os.close(ended)
 
     def _heed(self, poll: select.poll) -> None:
@@ -167,10 +170,15 @@ class _Command:
 
     def _terminate(self, reason: str) -> None:
         self._reason = self._reason or reason
-        self._ending = time.monotonic() + GRACE
-        for pid in tree.descendants(os.getpid()):
-            if self._plan.layer != "bubblewrap" or pid != self._child:  # its end is everybody's
-                tree.send(pid, signal.SIGTERM)
+        self._ending = self._ending or time.monotonic() + GRACE
+        self._ask_to_end()
+
+    def _ask_to_end(self) -> None:
+        """Each once, what comes only now as well. Bubblewrap's own end would be everybody's, at once."""
+        kept = {self._child} if self._plan.layer == "bubblewrap" else set[int]()
+        for pid in set(tree.descendants(os.getpid())) - self._asked - kept:
+            tree.send(pid, signal.SIGTERM)
+            self._asked.add(pid)
 
     def _kill(self, reason: str) -> None:
         self._reason = self._reason or reason

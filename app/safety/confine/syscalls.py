@@ -16,8 +16,16 @@ _COMMON = {  # the same on every architecture since 5.0
     "landlock_restrict_self": 446,
 }  # fmt: skip
 _OWN = {
-    "x86_64": {"mount": 165, "unshare": 272, "prctl": 157, "capset": 126, "seccomp": 317, "utimensat": 280},
-    "aarch64": {"mount": 40, "unshare": 97, "prctl": 167, "capset": 91, "seccomp": 277, "utimensat": 88},
+    "x86_64": {
+        "mount": 165,
+        "unshare": 272,
+        "prctl": 157,
+        "capset": 126,
+        "seccomp": 317,
+        "tgkill": 234,
+        "utimensat": 280,
+    },
+    "aarch64": {"mount": 40, "unshare": 97, "prctl": 167, "capset": 91, "seccomp": 277, "tgkill": 131, "utimensat": 88},
 }
 NUMBERS = _COMMON | _OWN.get(MACHINE, {})
 
