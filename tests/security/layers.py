@@ -111,6 +111,7 @@ def cell(layer: Kind, uid: int, version: int = 0) -> Iterator[Cell]:
 def _helper(uid: int, folder: Path, version: int) -> Iterator[Helper]:
     from app.safety.helper import Helper
 
+    process = None
     if uid == os.geteuid() and not version:
         helper = Helper()
     else:
@@ -121,8 +122,8 @@ def _helper(uid: int, folder: Path, version: int) -> Iterator[Helper]:
         yield helper
     finally:
         helper.close()
-        while _started:
-            _started.pop().wait()
+        if process:
+            process.wait()
 
 
 def started(change: str, uid: int) -> int:

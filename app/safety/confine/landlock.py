@@ -48,7 +48,7 @@ def restrict(grants: Iterable[tuple[str, int]], port: int | None = None) -> None
     ruleset = call("landlock_create_ruleset", _buffer(attributes), len(attributes), 0)
     for path, rights in grants:
         _grant(ruleset, path, rights & handled)
-    if port is not None:
+    if port is not None and net:
         call("landlock_add_rule", ruleset, _PORT, _buffer(struct.pack("=QQ", _CONNECT_TCP, port)), 0)
     call("landlock_restrict_self", ruleset, 0)
     os.close(ruleset)
