@@ -424,15 +424,18 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_what_only_pretends_to_confine_is_found_out(tmp_path: Path) -> None:
+def test_what_only_pretends_to_confine_is_found_out() -> None:
     """As firejail does in a container: it runs the command as it is, and returns 0."""
-    fake = tmp_path / "bwrap"
-    fake.write_text('#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n')
-    fake.chmod(0o755)
-    with cell("bubblewrap", os.geteuid()) as real:
-        change = f"bubblewrap.FOLDERS = ({str(tmp_path)!r},)"
-        real.helper = Helper(layers.started(change, os.geteuid()))
+    uid = layers.SERVER if layers.ROOT else os.geteuid()
+    with cell("bubblewrap", uid) as real:
+        fake = real.folder / "bwrap"
+        fake.write_text(
+            '#!/bin/sh\necho \'{"exit-code": 0}\' >&11\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n'
+        )
+        fake.chmod(0o755)
+        real.helper = Helper(layers.started(f"bubblewrap.FOLDERS = ({str(real.folder)!r},)", uid))
         backend = real.backend()
+        assert real.bait.token in real.sh(f"cat {real.outside}/secreto").output
         verdict = backend.choose("auto")
         assert verdict.kind in {"landlock", "landlock-uid"}
         assert "se escapa (lee archivos de fuera" in " ".join(verdict.weaker_because)
