@@ -139,8 +139,10 @@ class ProcessSandbox:
 
 def _backend(home: Path, env: dict[str, str], confinement: Confinement) -> Backend:
     """`env` gets what the user's own programs need to find themselves."""
-    kept = [*confinement.roots, *confinement.hidden, home]
-    found: list[Path] = toolchains.toolchains(env["PATH"], Path.home(), kept) if sys.platform != "win32" else []
+    found: list[Path] = []
+    if sys.platform != "win32":
+        kept = [*confinement.roots, *confinement.hidden, home]
+        found = toolchains.toolchains(env["PATH"], Path.home(), kept)
     env |= toolchains.environment(found)
     roots = [root.resolve() for root in confinement.roots]
     ground = Ground(home, env, roots, confinement.hidden, found)
@@ -157,7 +159,7 @@ def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
     """In a thread of its own: a command of minutes must not hold one of the default executor's few."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
-    future.add_done_callback(lambda done: done.exception())  # a cancelled caller does not ask for it
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())  # a cancelled caller does not ask
 
     def settle(result: T | None, error: Exception | None) -> None:
         if future.cancelled():

@@ -35,8 +35,10 @@ ROOT = sys.platform == "linux" and os.geteuid() == 0
 OLD = 2  # Landlock as Debian 12 has it: without truncate, network and signals
 CELLS: list[tuple[Kind, int, int]] = []  # layer, user, version of Landlock (0: as it is)
 if ROOT:
-    CELLS = [("bubblewrap", 0, 0), ("bubblewrap", SERVER, 0), ("landlock", 0, 0), ("landlock", SERVER, 0)]
-    CELLS += [("landlock-uid", SERVER, 0), ("landlock", SERVER, OLD)]
+    CELLS = [
+        ("bubblewrap", 0, 0), ("bubblewrap", SERVER, 0), ("landlock", 0, 0), ("landlock", SERVER, 0),
+        ("landlock-uid", SERVER, 0), ("landlock", SERVER, OLD),
+    ]  # fmt: skip
 elif sys.platform == "linux":
     CELLS = [("bubblewrap", os.geteuid(), 0), ("landlock", os.geteuid(), 0), ("landlock", os.geteuid(), OLD)]
 IDS = [f"{layer}{version or ''}-{'root' if uid == 0 else 'user'}" for layer, uid, version in CELLS]

@@ -430,7 +430,7 @@ def test_what_only_pretends_to_confine_is_found_out() -> None:
     with cell("bubblewrap", uid) as real:
         fake = real.folder / "bwrap"
         fake.write_text(
-            '#!/bin/sh\necho \'{"exit-code": 0}\' >&11\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n'
+            '#!/bin/bash\necho \'{"exit-code": 0}\' >&11\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n'
         )
         fake.chmod(0o755)
         real.helper = Helper(layers.started(f"bubblewrap.FOLDERS = ({str(real.folder)!r},)", uid))
