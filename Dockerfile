@@ -5,14 +5,18 @@ RUN python -m venv /opt/venv \
         --require-hashes --no-deps -r /tmp/requirements.txt
 
 FROM python:3.12-slim
-# git, bash and coreutils are tools of the agent; tini reaps what its commands leave behind.
+# git, bash and coreutils are tools of the agent; bubblewrap confines them where the host allows namespaces.
+# Commands have a user of their own (herramientas), in the server's group: both write in the projects, /data stays shut.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends bash ca-certificates git tini \
+    && apt-get install -y --no-install-recommends bash bubblewrap ca-certificates git tini \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 1000 nanobot \
     && useradd --uid 1000 --gid 1000 --create-home nanobot \
-    && install -d -o nanobot -g nanobot -m 700 /data /workspace
+    && useradd --uid 1001 --gid 1000 --create-home herramientas \
+    && chmod 700 /home/nanobot /home/herramientas \
+    && install -d -o nanobot -g nanobot -m 700 /data \
+    && install -d -o nanobot -g nanobot -m 770 /workspace
 
 COPY --from=build /opt/venv /opt/venv
 COPY --chmod=755 docker/entrypoint.sh /usr/local/bin/entrypoint
@@ -37,6 +41,6 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/api/status', timeout=4)"]
 
-# The entry point gives up root (uid 1000 runs everything) and execs, so that SIGTERM reaches uvicorn.
+# The entry point gives up root (uid 1000 is the server) and execs, so that SIGTERM reaches uvicorn.
 ENTRYPOINT ["tini", "--", "entrypoint"]
 CMD ["sh", "-c", "exec python -m uvicorn app.main:app --host \"$HOST\" --port \"$PORT\" --timeout-graceful-shutdown 5"]

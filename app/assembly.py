@@ -18,7 +18,7 @@ from app.core.commands import Commands
 from app.core.context import AgentContext
 from app.core.contexts import Contexts
 from app.core.contracts import Brain, Channel, SessionStore
-from app.core.gates import announced, approved, build_handler, not_repeated, rate_limited, timed, traced
+from app.core.gates import announced, approved, build_handler, not_repeated, possible, rate_limited, timed, traced
 from app.core.inbox import Inbox
 from app.core.live import LiveHub
 from app.core.loop import AgentLoop
@@ -33,7 +33,7 @@ from app.safety.fetch import WebFetcher
 from app.safety.git_identity import git_identity
 from app.safety.leaks import UrlGuard
 from app.safety.redaction import SecretRedactor
-from app.safety.sandbox import ProcessSandbox
+from app.safety.sandbox import Confinement, ProcessSandbox
 from app.safety.surroundings import MEMORY_FILES, LocalSurroundings
 from app.safety.workspace import Workspace
 
@@ -51,7 +51,11 @@ def build_machine(settings: Settings) -> Machine:
     return Machine(
         workspace=Workspace(settings.projects_dirs, hidden=hidden, files=memory),
         sandbox=ProcessSandbox(
-            settings.data_dir / "home", timezone=settings.timezone, ceilings=ceilings, env=git_identity()
+            settings.data_dir / "home",
+            Confinement(settings.projects_dirs, hidden, settings.sandbox, settings.allow_unconfined_shell),
+            timezone=settings.timezone,
+            ceilings=ceilings,
+            env=git_identity(),
         ),
         fetcher=WebFetcher(guard=UrlGuard(redactor)),
         redactor=redactor,
@@ -76,6 +80,7 @@ def build_parts(
     gates = (
         traced,
         not_repeated,
+        possible(machine),
         approved(approvals, settings.approvals, machine),
         rate_limited(settings.tools_per_minute),
         announced(store),

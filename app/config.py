@@ -151,6 +151,8 @@ class Settings(BaseSettings):
     turn_max_steps: int = Field(25, ge=1)
     turn_max_tool_calls: int = Field(60, ge=1)
     turn_budget_usd: float = Field(0.5, ge=0)
+    sandbox: Literal["auto", "bubblewrap", "landlock", "ninguno"] = "auto"
+    allow_unconfined_shell: bool = False
     tool_seconds: float = Field(60, gt=0)
     tool_output_chars: int = Field(12_000, ge=1_000)
     tools_per_minute: int = Field(60, ge=1)

@@ -21,6 +21,7 @@ from app.core import recovery, texts
 from app.core.errors import ConfigError, NanobotError, StorageError
 from app.core.events import ReplyLine, ReplyTo
 from app.logs import early_logs, set_up_logs
+from app.safety.peers import close_to_peers
 from app.upkeep import keep_up
 from app.web.app import install, serving
 from app.web.parts import WebParts
@@ -34,6 +35,7 @@ _PATIENCE_SECONDS = 15.0  # for the steps under way; everything together leaves 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     settings: Settings = app.state.settings
+    close_to_peers()
     async with AsyncExitStack() as stack:
         try:
             telegram = app.state.telegram = TelegramService(settings)
@@ -47,6 +49,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         brain = house.parts.brain
         for work in (brain.watch_models(), brain.warm_up_when_idle(), keep_up(house.store)):
             stack.callback(asyncio.create_task(work).cancel)
+        house.parts.machine.sandbox.start()
         logger.info("Nanobot {} is ready", __version__)
         yield
 

@@ -1,4 +1,4 @@
-"""`python3 dev.py bench [durability]`: prints the figures as a table. Linux (it reads /proc)."""
+"""`python3 dev.py bench [durability | sandbox]`: prints the figures as a table. Linux (it reads /proc)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from app.core.tools import ALL_TOOLS
 from app.core.usage import count_request
 from app.safety.surroundings import LocalSurroundings
 from bench.durability import durability
+from bench.sandbox import sandbox
 from bench.turns import measure
 
 
@@ -40,9 +41,12 @@ async def everyday(folder: Path) -> list[tuple[str, str]]:
     ]
 
 
+_KINDS = {"durability": durability, "sandbox": sandbox}
+
+
 async def main(what: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
-        rows = await (durability if what == ["durability"] else everyday)(Path(name))
+        rows = await _KINDS.get(" ".join(what), everyday)(Path(name))
     for label, figure in rows:
         print(f"{label:<46} {figure}")
 

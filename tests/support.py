@@ -23,6 +23,9 @@ def make_settings(folder: Path, **values: object) -> Settings:
         "workspace_dir": folder / "home",
         "projects_dirs": [folder / "home" / "proyectos"],
         "environment": "test",
+        # Here it is the house that is tested: commands are plain, and ask. What confines them has tests of its own.
+        "sandbox": "ninguno",
+        "allow_unconfined_shell": True,
     }
     return Settings(_env_file=None, **(defaults | values))  # pyright: ignore[reportArgumentType, reportCallIssue]
 

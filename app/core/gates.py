@@ -23,6 +23,7 @@ from app.core.messages import ToolCall, ToolResult
 from app.core.toolkit import Risk, Tool, Toolbox, canonical
 from app.core.turn import Turn, current_turn
 
+_COMMANDS = {"execute_shell", "git_operation"}
 _SAME_RESULT_LIMIT = 2
 _DURATION = re.compile(r"\b\d+\.\d s\b(?=[^\n]*\]$)")  # in the last line of a command's report
 
@@ -134,6 +135,20 @@ def not_repeated(handler: Handler) -> Handler:
         return result
 
     return gate
+
+
+def possible(machine: Machine) -> Gate:
+    """Before anybody is asked: what confines a command is known, and the shell is not off."""
+
+    def wrap(handler: Handler) -> Handler:
+        async def gate(invocation: Invocation) -> str:
+            if invocation.tool.name in _COMMANDS:
+                await machine.sandbox.ready(shell=invocation.tool.name == "execute_shell")
+            return await handler(invocation)
+
+        return gate
+
+    return wrap
 
 
 def approved(approvals: Approvals, policy: Policy, machine: Machine) -> Gate:

@@ -27,6 +27,7 @@ async def execute_shell(
     if not command.strip():
         raise ToolError(texts.EMPTY_COMMAND)
     _refuse_marks(command)
+    await machine().sandbox.ready(shell=True)  # noqa: S604  no shell of subprocess
     words = free_words(command)
     if words[:1] == ["git"]:
         return await _git(words[1:])

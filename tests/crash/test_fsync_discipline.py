@@ -69,7 +69,8 @@ class Discipline:
     def _begins(self, thread: str, call: str, arguments: str) -> None:
         path = _PATH.match(arguments)
         if call == "execve":
-            if "contador" in arguments and "-c" in arguments and thread not in self._ran:
+            confines = "bwrap" in arguments.partition(",")[0]  # and executes the shell after it
+            if "contador" in arguments and "-c" in arguments and not confines and thread not in self._ran:
                 self._ran.add(thread)
                 self._happens("run", "tool_started:execute_shell")
         elif path and path[1].endswith(".jsonl"):

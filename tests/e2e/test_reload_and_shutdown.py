@@ -47,7 +47,7 @@ async def test_editing_python_files_restarts_nothing(tmp_path: Path) -> None:
     llm = await FakeLLM().start()
     env = {"GROQ_API_KEY": KEY, "GROQ_BASE_URL": llm.url, "APPROVALS": "nunca"}
     write = {"path": "demo/main.py", "content": "print('hola')\n"}
-    run = {"command": f"{sys.executable} demo/main.py"}
+    run = {"command": "python3 demo/main.py"}
     llm.say(tool_call("write_file", write), tool_call("execute_shell", run), {"text": "Listo."})
     try:
         async with Server(tmp_path, env, "--reload") as server, aiohttp.ClientSession() as http:

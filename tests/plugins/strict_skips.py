@@ -19,7 +19,7 @@ STRICT = os.environ.get("CI", "").lower() in {"1", "true"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(*tools): outside tools: node, aimock, chromium, strace")
+    config.addinivalue_line("markers", "needs(*tools): outside tools: node, aimock, chromium, strace, bwrap")
     for name, path in testkit.locate().items():
         os.environ.setdefault(name, str(path))
 

@@ -148,6 +148,8 @@ MALFORMED = [
     ("PROJECTS_DIRS", "C:\nuevo", "comillas dobles"),
     ("PROJECTS_DIRS", ";", "al menos una carpeta"),
     ("APPROVALS", "casi", "'siempre', 'riesgo' o 'nunca'"),
+    ("SANDBOX", "docker", "'auto', 'bubblewrap', 'landlock' o 'ninguno'"),
+    ("ALLOW_UNCONFINED_SHELL", "quizá", "true o false"),
     ("TURN_MAX_STEPS", "0", "1 o más"),
     ("TURN_MAX_TOOL_CALLS", "1.5", "número entero"),
     ("TOOL_OUTPUT_CHARS", "10", "1000 o más"),

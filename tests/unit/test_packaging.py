@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,9 @@ def sources(copy: str) -> list[str]:
 
 def test_the_image_installs_by_hash_and_runs_without_root() -> None:
     assert "--require-hashes" in DOCKERFILE
-    assert "setpriv --reuid=1000" in (ROOT / "docker/entrypoint.sh").read_text("utf-8")
-    assert COMPOSE["services"]["nanobot"]["user"] == "1000:1000"
+    assert "exec python -m app.safety.confine.launch" in (ROOT / "docker/entrypoint.sh").read_text("utf-8")
+    assert COMPOSE["services"]["nanobot"]["cap_drop"] == ["ALL"]
+    assert COMPOSE["services"]["nanobot"]["cap_add"] == ["SETUID", "SETGID", "KILL", "CHOWN"]
 
 
 def test_the_image_is_set_through_settings_that_exist() -> None:
@@ -104,10 +106,13 @@ if os.name == "posix":
             expected = "1000"
         else:
             folders, expected = {}, str(os.geteuid())
-        run = [str(ROOT / "docker/entrypoint.sh"), "sh", "-c", "id -u; echo $$"]
-        with subprocess.Popen(run, env={**os.environ, **folders}, stdout=subprocess.PIPE, text=True) as process:
+        run = [str(ROOT / "docker/entrypoint.sh"), "sh", "-c", "id -u; echo $$; grep CapEff /proc/self/status"]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        env = {**os.environ, **folders, "PATH": path}
+        with subprocess.Popen(run, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as process:
             output, _ = process.communicate(timeout=10)
-        assert output.split() == [expected, str(process.pid)], "same process: signals arrive"
+        assert output.split()[:2] == [expected, str(process.pid)], "same process: signals arrive"
+        assert os.geteuid() != 0 or int(output.split()[-1], 16) == 0
         for folder in folders.values():
             assert Path(folder).stat().st_uid == 1000
 

@@ -41,16 +41,28 @@ class Sandbox(Protocol):
         """The argv that makes the system's shell run `command`."""
         ...
 
+    def start(self) -> None:
+        """Begins to find out what confines commands, without waiting."""
+        ...
+
+    async def ready(self, *, shell: bool = False) -> None:
+        """Waits until it is known what confines commands. Raises SandboxError when nothing runs, or no `shell`."""
+        ...
+
     async def run(self, argv: Sequence[str], cwd: Path, limits: RunLimits) -> CommandResult: ...
 
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
-    """`seconds` of wall time, `output_bytes` kept (beginning and end). `env`: added to the clean environment."""
+    """`seconds` of wall time, `output_bytes` kept (beginning and end). `env`: added to the clean environment.
+
+    `proxy`: path of the Unix socket of a filtering HTTP proxy, the only way to the network. None: no network.
+    """
 
     seconds: float = 60.0
     output_bytes: int = 30_000
     env: dict[str, str] = field(default_factory=dict[str, str])
+    proxy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,47 @@
+"""What is masked inside what is granted, by real paths."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+
+
+def lies_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def is_masked(path: str, masked: Sequence[str]) -> bool:
+    return any(lies_in(path, mask) for mask in masked)
+
+
+def spread(path: str, masked: Sequence[str]) -> Iterator[str]:
+    """The folder itself, or everything in it that neither is masked nor holds something masked.
+
+    Landlock only adds rights: a folder with something masked in it cannot be granted, only its other entries.
+    """
+    if is_masked(path, masked):
+        return
+    if not any(lies_in(mask, path) for mask in masked):
+        yield path
+        return
+    try:
+        names = os.listdir(path)
+    except OSError:
+        return
+    for name in names:
+        entry = f"{path.rstrip('/')}/{name}"
+        if not os.path.islink(entry):
+            yield from spread(entry, masked)
+
+
+def passages(folder: str, masked: Sequence[str]) -> Iterator[str]:
+    """The folders between `folder` and what is masked in it: moved away, they would take it out of the mask."""
+    for mask in masked:
+        if lies_in(mask, folder) and mask != folder:
+            yield from (str(step) for step in PurePath(mask).parents if lies_in(str(step), folder))
+
+
+def inside(folder: str, masked: Sequence[str]) -> list[str]:
+    """The masks that hold in a granted folder: a grant within a mask is the more specific."""
+    return [mask for mask in masked if lies_in(mask, folder) and mask != folder]

@@ -1,0 +1,58 @@
+"""What no rlimit counts: the memory, the processes and the disk of a whole command."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+
+from app.safety.confine import tree
+from app.safety.confine.plan import Ceilings
+
+TICK = 0.02  # s between two glances
+_GLANCES = 5  # of them to a thorough look
+_FILES = 200_000  # new inodes
+_RESERVE = 256 << 20  # bytes that stay free for the server's own log
+
+
+class Watch:
+    def __init__(self, root: int, ceilings: Ceilings, folders: Sequence[str]) -> None:
+        self._root = root
+        self._ceilings = ceilings
+        self._disks = {info.st_dev: folder for folder in folders if (info := _stat(folder))}
+        self._before = {device: os.statvfs(folder) for device, folder in self._disks.items()}
+        self._tasks = tree.all_tasks()
+        self._glances = 0
+
+    def excess(self) -> str:
+        """Which ceiling has been passed; '' for none. Quick but for every fifth time, or when there is a crowd."""
+        self._glances += 1
+        crowd = tree.all_tasks() - self._tasks > self._ceilings.processes
+        return self._look() if crowd or self._glances % _GLANCES == 0 else ""
+
+    def _look(self) -> str:
+        pids = tree.descendants(self._root)
+        if len(pids) > self._ceilings.processes:
+            return "processes"
+        if tree.memory([self._root, *pids], self._ceilings.memory) > self._ceilings.memory:
+            return "memory"
+        return "disk" if any(map(self._filled, self._disks)) else ""
+
+    def _filled(self, device: int) -> bool:
+        with suppress(OSError):
+            before, now = self._before[device], os.statvfs(self._disks[device])
+            taken = (before.f_bfree - now.f_bfree) * now.f_frsize
+            reserve = min(_RESERVE, now.f_blocks * now.f_frsize // 20)
+            into_reserve = now.f_bavail * now.f_frsize < reserve and taken > reserve // 16
+            return taken > self._ceilings.disk or into_reserve or before.f_ffree - now.f_ffree > _FILES
+        return False
+
+
+def _stat(folder: str) -> os.stat_result | None:
+    with suppress(OSError):
+        return os.stat(folder)
+    return None
