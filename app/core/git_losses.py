@@ -9,11 +9,14 @@ import re
 from collections.abc import Sequence
 
 _KEEPS = frozenset(
-    """am annotate apply archive bisect blame bundle cat-file check-attr check-ignore check-mailmap check-ref-format
+    re.findall(
+        r"\S+",
+        """am annotate apply archive bisect blame bundle cat-file check-attr check-ignore check-mailmap check-ref-format
     cherry cherry-pick commit commit-graph count-objects describe diff diff-files diff-index diff-tree for-each-ref
     format-patch fsck grep hash-object init interpret-trailers log ls-files ls-tree merge merge-base merge-tree name-rev
     patch-id range-diff rebase rerere rev-list rev-parse revert shortlog show show-branch show-ref stage status
-    stripspace var verify-commit verify-pack verify-tag version whatchanged add""".split()
+    stripspace var verify-commit verify-pack verify-tag version whatchanged add""",
+    )
 )
 # Of these verbs only the calls of which no word matches.
 _LOSING = {

@@ -81,7 +81,9 @@ STATIC = (
 # Values of several entries, of which each one counts, cannot be overridden; nor can these be wished for by -c.
 _REFUSED = {"gc.recentobjectshook", "remote.vcs"}
 _REFUSED_WITH_NETWORK = {"url.insteadof", "url.pushinsteadof"}
-_NO_VALUES = frozenset("browser include includeif protocol safe url extensions hook imap sendemail gitcvs".split())
+_NO_VALUES = frozenset(
+    re.findall(r"\S+", "browser include includeif protocol safe url extensions hook imap sendemail gitcvs")
+)
 _NO_CORE = frozenset({"core.worktree", "core.attributesfile", "core.excludesfile", "core.bare", "core.gitproxy"})
 # What the repository may say itself although we pass on the user's own value of it.
 _PERSON = {
@@ -89,8 +91,11 @@ _PERSON = {
     "user.email": ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"),
 }
 _REPOSITORYS_OWN = frozenset(
-    """core.autocrlf core.eol core.quotepath init.defaultbranch merge.conflictstyle pull.ff pull.rebase push.default
-    push.autosetupremote rebase.autostash""".split()
+    re.findall(
+        r"\S+",
+        """core.autocrlf core.eol core.quotepath init.defaultbranch merge.conflictstyle pull.ff pull.rebase push.default
+    push.autosetupremote rebase.autostash""",
+    )
 )
 
 

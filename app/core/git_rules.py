@@ -6,6 +6,7 @@ starting anything but itself. Source: the manual pages of git 2.39 to 2.51.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,9 @@ from app.core.errors import ToolError
 from app.core.git_neutral import is_value
 
 VERBS = frozenset(
-    """add am annotate apply archive bisect blame branch bundle cat-file check-attr check-ignore check-mailmap
+    re.findall(
+        r"\S+",
+        """add am annotate apply archive bisect blame branch bundle cat-file check-attr check-ignore check-mailmap
     check-ref-format checkout checkout-index cherry cherry-pick clean clone commit commit-graph commit-tree config
     count-objects describe diff diff-files diff-index diff-tree fetch for-each-ref format-patch fsck gc grep
     hash-object init interpret-trailers log ls-files ls-remote ls-tree maintenance merge merge-base merge-file
@@ -22,7 +25,8 @@ VERBS = frozenset(
     read-tree rebase reflog remote repack replace rerere reset restore rev-list rev-parse revert rm shortlog show
     show-branch show-index show-ref sparse-checkout stage stash status stripspace submodule switch symbolic-ref tag
     unpack-file unpack-objects update-index update-ref update-server-info var verify-commit verify-pack verify-tag
-    version whatchanged worktree write-tree""".split()
+    version whatchanged worktree write-tree""",
+    )
 )
 # Long options, whichever way they are shortened; letters, also in a bundle; and words that start a program.
 _LONG = {

@@ -5,6 +5,7 @@ Git and what looks at its configuration beforehand both run through the sandbox.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,7 +144,7 @@ async def _receiver_option(call: GitCall, where: Path) -> list[str]:
 async def _receiver(place: Path) -> str:
     """The settings of the repository at `place` are asked of git there, as it will see them."""
     settings = [s for s in STATIC if not s.startswith("safe.")]
-    if place.is_dir():
+    if await asyncio.to_thread(place.is_dir):
         bare = ["-c", "safe.bareRepository=all"]
         limits = RunLimits(_SECONDS, _MOST_CONFIG, ENV | _OFFLINE)
         result = await machine().sandbox.run(["git", *bare, *_LIST], place, limits)

@@ -83,8 +83,8 @@ def git_config_refused(key: str) -> str:
 def git_filters(names: Sequence[str]) -> str:
     which = ", ".join(map(shown, names))
     return (
-        f"\n[Este repositorio usa filtros ({which}), que son programas y no se ejecutan aquí: sus archivos pueden salir "
-        "como modificados y se guardan tal cual. Para añadirlos o traerlos (git lfs), hazlo tú en una terminal.]"
+        f"\n[Este repositorio usa filtros ({which}), que son programas y no se ejecutan aquí: sus archivos pueden "
+        "salir como modificados y se guardan tal cual. Para añadirlos o traerlos (git lfs), hazlo tú en una terminal.]"
     )
 
 

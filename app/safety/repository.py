@@ -85,7 +85,7 @@ class Repository:
 
 
 def repositories(folder: Path, holds: Holds, *, bare: bool = False) -> Iterator[Repository]:
-    """From a real folder upwards. Raises DoubtError and OSError. `bare`: one that git is told to leave alone is none."""
+    """From a real folder upwards. Raises DoubtError and OSError. `bare`: such are ignored, as by git when told so."""
     if not holds(folder):
         raise DoubtError("outside the workspace")
     for level in (folder, *folder.parents):

@@ -58,11 +58,13 @@ show-ref --heads|whatchanged -3|count-objects -vH|check-ignore -v src/a.py|diff-
 cherry -v main|worktree list|version|--version|stash show --stat|log HEAD@{1} -1|diff @{u}|diff --color-words
 log --pretty=oneline --abbrev-commit"""
 LOSING_GIT = """reset --hard|reset --har HEAD~1|clean -fd|branch -D x|branch -d x|branch -f x y|branch -m x|tag -d v1
-tag -f v1|checkout main|checkout -- .|checkout a.py|checkout -f main|restore a.py|stash drop|stash clear|reflog expire --all
-update-ref -d x|gc|rm a.py|switch -f main|switch -C x|worktree remove x|symbolic-ref HEAD x|config user.name x|mv -f a b"""
+tag -f v1|checkout main|checkout -- .|checkout a.py|checkout -f main|restore a.py|stash drop|stash clear
+reflog expire --all|update-ref -d x|gc|rm a.py|switch -f main|switch -C x|worktree remove x|symbolic-ref HEAD x
+config user.name x|mv -f a b"""
 KEEPING_GIT = """commit -m x|commit -m "rm -rf / && git push"|commit -am x|commit --amend --no-edit|branch nueva|tag v1
 tag -a v1 -m x|merge x|rebase main|cherry-pick x|revert HEAD|stash|stash pop|stash push -m x|reset|reset --soft HEAD~1
-reset a.py|checkout -b nueva|restore --staged a.py|worktree add ../x|remote add o u|rm --cached a.py|apply x|am x|add -p"""
+reset a.py|checkout -b nueva|restore --staged a.py|worktree add ../x|remote add o u|rm --cached a.py
+apply x|am x|add -p"""
 ASKING_GIT = """commit -m x|push|push --force|reset --hard|reset|clean -fd
 branch -D x|branch nueva|branch -v nueva|tag v1|tag -d v1|tag -v v1|tag -n v1|checkout main|checkout -- .
 restore a.py|stash|stash pop|stash drop|rebase main|merge x|fetch|pull|clone https://x/y|remote add o u
@@ -107,12 +109,15 @@ def test_changing_history_work_or_remotes_asks(cmd: str) -> None:
     assert shell_risk({"command": f"git {cmd}"}) in ASKS
 
 
-REFUSED_GIT = """-c core.pager=x log|-c alias.x=log x|-c include.path=x log|-c url.x.insteadOf=y fetch|-c safe.directory=/x log
---git-dir=/x log|--work-tree=/x log|--exec-path=. status|--config-env=core.pager=X log|--namespace=x log|-p log
+REFUSED_GIT = """-c core.pager=x log|-c alias.x=log x|-c include.path=x log|-c url.x.insteadOf=y fetch
+-c safe.directory=/x log|--git-dir=/x log|--work-tree=/x log
+--exec-path=. status|--config-env=core.pager=X log|--namespace=x log|-p log
 diff --ext-diff|diff --ext-d|grep -Oless x|grep -O x|grep -lOsh x|grep --open-files-in-pager=sh x|grep --open=sh x
 filter-branch|submodule foreach ls|bisect run x|log --help|send-email x
-init --template=x|Status|rebase -x ls main|rebase --exec=ls main|rebase --ex ls main|rebase -ix ls|archive --remote=x HEAD
-clone -u x y|clone --upload-pack=x y|clone -c core.hooksPath=x y|clone --config x=y z|clone --template=x y
+difftool|mergetool|help log|daemon|instaweb
+init --template=x|Status|rebase -x ls main|rebase --exec=ls main|rebase --ex ls main|rebase -ix ls
+archive --remote=x HEAD|clone -u x y|clone --upload-pack=x y|clone -c core.hooksPath=x y|clone --config x=y z
+clone --template=x y
 fetch --upload-pack=x o|pull --upload-pack x|push --receive-pack=x o|push --exec=x o|ls-remote --exec=x o|lfs pull
 config -e|config --edit|maintenance start|credential fill|remote-ext x y|-C /etc status|-C ../../.. status"""
 
