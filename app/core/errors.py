@@ -68,6 +68,10 @@ class SandboxError(ToolError):
     pass
 
 
+class CheckpointError(ToolError):
+    """The state of the files cannot be kept, or brought back. Its text is the end of a sentence: why."""
+
+
 class FetchError(ToolError):
     pass
 
