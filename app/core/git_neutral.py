@@ -57,8 +57,6 @@ NEUTRAL: Mapping[str, str] = {
     "mergetool.*": "false",
     "pager.*": "false",
     "push.gpgsign": "false",
-    "remote.receivepack": "git-receive-pack",
-    "remote.uploadpack": "git-upload-pack",
     "sendemail.*": "false",
     "sequence.editor": ":",
     "submodule.update": "checkout",
@@ -80,7 +78,8 @@ STATIC = (
 )  # fmt: skip
 # Values of several entries, of which each one counts, cannot be overridden; nor can these be wished for by -c.
 _REFUSED = {"gc.recentobjectshook", "remote.vcs"}
-_REFUSED_WITH_NETWORK = {"url.insteadof", "url.pushinsteadof"}
+# Of a remote's programs the first entry counts, not the last.
+_REFUSED_WITH_NETWORK = {"remote.receivepack", "remote.uploadpack", "url.insteadof", "url.pushinsteadof"}
 _NO_VALUES = frozenset(
     re.findall(r"\S+", "browser include includeif protocol safe url extensions hook imap sendemail gitcvs")
 )

@@ -138,6 +138,7 @@ class ShadowCheckpoints:
                 found = list(self._compared(project, held, now))
             files += [change for change in found if not _is_git(change.path)]
             git += sum(_is_git(change.path) for change in found)
+        uncovered += self._grounds.made_since([held.ground for held in record.held], record.uncovered)
         return Changes(files, git, uncovered, digest_of(files, git))
 
     def _compared(self, project: Project, held: Held, now: str) -> Iterator[Change]:

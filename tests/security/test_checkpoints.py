@@ -279,3 +279,35 @@ async def test_points_outlive_the_process(house: House) -> None:
     assert await again.points.points("s") == [point]
     await again.points.restore(point)
     assert (house.demo / "a.txt").read_text() == "uno"
+
+
+async def test_a_project_that_was_not_there_goes_again(house: House) -> None:
+    fresh = house.root / "nuevo"
+    point = await house.points.before_turn("s", 1, 0.0, [house.root, fresh / "a/b.txt"])
+    (fresh / "a").mkdir(parents=True)
+    (fresh / "a/b.txt").write_text("x")
+    (house.root / "suelto.txt").write_text("x")
+    assert sorted(c.path for c in (await house.points.changes(point)).files) == ["nuevo/a/b.txt", "suelto.txt"]
+    await house.points.restore(point)
+    assert not fresh.exists() and not (house.root / "suelto.txt").exists()
+
+
+async def test_a_folder_that_somebody_made_meanwhile_stays(house: House) -> None:
+    point = await house.point()
+    (house.root / "otro").mkdir()
+    (house.root / "otro/x").write_text("de otro")
+    (house.demo / "a.txt").write_text("x")
+    changes = await house.points.changes(point)
+    assert [c.path for c in changes.files] == ["demo/a.txt"] and list(changes.uncovered) == ["otro"]
+    await house.points.restore(point)
+    assert (house.root / "otro/x").exists() and not (house.demo / "a.txt").exists()
+
+
+async def test_what_the_turn_is_not_about_is_held_as_well(house: House) -> None:
+    other = house.root / "otro"
+    other.mkdir()
+    (other / "x").write_text("uno")
+    point = await house.point()
+    shutil.rmtree(other)
+    await house.points.restore(point)
+    assert (other / "x").read_text() == "uno"

@@ -23,7 +23,7 @@ class Grounds:
         for place in places:
             root = self._root_of(place)
             inside = place.relative_to(root).parts if root else ()
-            if root and inside and not (len(inside) == 1 and place.is_file()):
+            if root and inside and (len(inside) > 1 or place.is_dir()):
                 ground = Ground(root / inside[0])
                 found[ground.key] = ground
         for root in self._roots():
@@ -45,6 +45,11 @@ class Grounds:
             ground = Ground(folder)
             if ground.key not in known and not self._bounds.hides(folder):
                 yield ground
+
+    def made_since(self, held: Sequence[Ground], uncovered: Sequence[str]) -> list[str]:
+        """New folders beside the projects: whoever made them, they stay."""
+        known = {ground.top.name for ground in held} | set(uncovered)
+        return [ground.top.name for ground in self.others(held) if ground.top.name not in known]
 
     def masks(self, ground: Ground) -> Masks:
         """Looked up by name only where something masked lies below."""

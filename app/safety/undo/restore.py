@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -19,18 +20,21 @@ from app.safety.undo.shadow import RawChange
 from app.safety.undo.walk import Masks
 
 _LINK = 0o120000
+_OBJECTS = re.compile(r"(?:.*/)?\.git/objects(?=/)")
 _FOLDER = SAFE | os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 
 
 def restore(project: Project, target: str, now: str, masks: Masks) -> Restored:
     """From state `now`, which is how the disk looks, to state `target`. Raises CheckpointError."""
-    changes = [c for c in project.differences(target, now) if not _stays(c)]
-    work = _Work(project, masks, project.meta(target), project.meta(now))
-    work.make_top()
+    then = project.meta(target)
+    changes = [c for c in project.differences(target, now) if not _stays(c, then)]
+    work = _Work(project, masks, then, project.meta(now))
+    if "" in then.folders:
+        work.make_top()
     for change in changes:
         if not change.old:
             work.remove(change.path)
-    work.remove_folders(changes)
+    work.remove_folders()
     work.make_folders()
     wanted = [change for change in changes if change.old]
     for change, (_, content, _) in zip(wanted, project.shadow.blobs(c.old for c in wanted), strict=True):
@@ -41,9 +45,10 @@ def restore(project: Project, target: str, now: str, masks: Masks) -> Restored:
     return Restored(len(changes) - len(work.failed), tuple(work.failed))
 
 
-def _stays(change: RawChange) -> bool:
-    """Git's objects are never taken away: nothing refers to them, and somebody's later commit may be among them."""
-    return not change.old and "/.git/objects/" in f"/{change.path}"
+def _stays(change: RawChange, then: Meta) -> bool:
+    """A repository's objects stay: nothing refers to them, and somebody's later commit may be among them."""
+    objects = _OBJECTS.match(change.path)
+    return not change.old and objects is not None and objects[0] in then.folders
 
 
 class _Work:
@@ -67,12 +72,15 @@ class _Work:
         with self._noted(path), suppress(FileNotFoundError), self._parent(path) as (folder, name):
             os.unlink(name, dir_fd=folder)
 
-    def remove_folders(self, changes: Sequence[RawChange]) -> None:
-        """Those that were made since and are empty now, the deepest first."""
+    def remove_folders(self) -> None:
+        """Those that were made since and are empty now, the deepest first; the whole project last."""
         made = set(self._now.folders) - set(self._target.folders)
-        for path in sorted(made, key=lambda p: p.count("/"), reverse=True):
+        for path in sorted(made - {""}, key=lambda p: p.count("/"), reverse=True):
             with suppress(OSError), self._parent(path) as (folder, name):
                 os.rmdir(name, dir_fd=folder)
+        if "" in made:
+            with suppress(OSError):
+                self._top.rmdir()
 
     def make_folders(self) -> None:
         for path in sorted(self._target.folders.keys() - {""}):
