@@ -34,7 +34,7 @@ from app.folders import prepare_folders
 from app.safety.bounds import Bounds
 from app.safety.checkpoints import ShadowCheckpoints
 from app.safety.fetch import WebFetcher
-from app.safety.git_identity import git_identity
+from app.safety.git_identity import git_environment
 from app.safety.redaction import SecretRedactor
 from app.safety.sandbox import ProcessSandbox
 from app.safety.surroundings import MEMORY_FILES, LocalSurroundings
@@ -53,7 +53,7 @@ def build_machine(settings: Settings) -> Machine:
     return Machine(
         workspace=Workspace(settings.projects_dirs, hidden=hidden, files=memory),
         sandbox=ProcessSandbox(
-            settings.data_dir / "home", timezone=settings.timezone, ceilings=ceilings, env=git_identity()
+            settings.data_dir / "home", timezone=settings.timezone, ceilings=ceilings, env=git_environment()
         ),
         fetcher=WebFetcher(),
         redactor=SecretRedactor(settings.secrets()),
@@ -135,6 +135,7 @@ def build_house(settings: Settings, channels: Mapping[str, Channel], brain: Brai
     reporter = Reporter(settings, parts, runner)
     commands = Commands(store, parts.contexts, store.chats, runner, parts.surroundings, reporter.chat_text)
     commands.add("deshacer", parts.undo.command)
+    commands.on_forget = parts.undo.checkpoints.forget
     runner.first = commands.run_in_lane
     inbox = Inbox(store, store.chats, runner, commands, parts.approvals)
     delivery = Delivery(store, parts.contexts, channels)

@@ -36,6 +36,7 @@ class Commands:
         self._runner = runner
         self._around = around
         self._status = status
+        self.on_forget: Callable[[str], Awaitable[None]] = _nothing
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._known: dict[str, Answer] = {
             "start": self._start,
@@ -117,6 +118,7 @@ class Commands:
         if command.reply_to:
             await self._chats.start_new(chat_of(ctx.session_id), cause=f"{ctx.session_id}:{command.seq}")
         await self._store.forget_session(ctx.session_id)
+        await self.on_forget(ctx.session_id)
         return texts.FORGOTTEN
 
     async def _show_status(self, ctx: AgentContext, command: CommandLine) -> str:
@@ -154,3 +156,7 @@ def _find(projects: Sequence[Project], name: str) -> Project | None:
     exact = [p for p in projects if p.name.casefold() == wanted]
     begins = [p for p in projects if p.name.casefold().startswith(wanted)]
     return exact[0] if exact else begins[0] if len(begins) == 1 else None
+
+
+async def _nothing(_: str) -> None:
+    pass

@@ -76,6 +76,7 @@ STATIC = (
     "maintenance.autoDetach=false", "push.gpgSign=false", "push.recurseSubmodules=no", "safe.bareRepository=explicit",
     "submodule.recurse=false", "tag.forceSignAnnotated=false", "tag.gpgSign=false",
 )  # fmt: skip
+EDITORS = {"GIT_EDITOR": ":", "GIT_SEQUENCE_EDITOR": ":", "GIT_MERGE_AUTOEDIT": "no"}  # git's own word for none
 # Values of several entries, of which each one counts, cannot be overridden; nor can these be wished for by -c.
 _REFUSED = {"gc.recentobjectshook", "remote.vcs"}
 # Of a remote's programs the first entry counts, not the last.

@@ -14,7 +14,7 @@ from pathlib import Path
 from app.core import git_neutral, texts
 from app.core.contracts import RunLimits
 from app.core.errors import ToolError
-from app.core.git_neutral import STATIC, Entry
+from app.core.git_neutral import EDITORS, STATIC, Entry
 from app.core.git_rules import GitCall, understand
 from app.core.machine import folder, machine
 from app.core.risk_git import guards, is_reading, needs_network
@@ -27,9 +27,7 @@ _LIST = ("config", "--list", "--null", "--show-scope")
 _GITLINK = "160000 "
 
 ENV = {
-    "GIT_EDITOR": ":",  # git's own word for none: the message stays as it is
-    "GIT_SEQUENCE_EDITOR": ":",
-    "GIT_MERGE_AUTOEDIT": "no",
+    **EDITORS,
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_ATTR_NOSYSTEM": "1",
@@ -160,5 +158,5 @@ def _as_options(settings: Sequence[str]) -> list[str]:
 
 def _note(entries: Sequence[Entry], where: Path) -> str:
     look = survey()
-    named = git_neutral.filters(entries) | (look.filters_named(where) if look else set())
+    named = git_neutral.filters(entries) | (look.filters_named(where) if look else frozenset[str]())
     return texts.git_filters(sorted(named)) if named else ""

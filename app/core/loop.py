@@ -181,8 +181,12 @@ class AgentLoop:
             native=reply.native,
         )
         if not reply.tool_calls:
-            update = {"final": True, "content": self.format_response(reply), "reply_to": ctx.reply_to}
-            update["undo"] = await undo
+            update = {
+                "final": True,
+                "content": self.format_response(reply),
+                "reply_to": ctx.reply_to,
+                "undo": await undo,
+            }
             line = line.model_copy(update=update)
         await self._record(line)
 

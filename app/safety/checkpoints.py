@@ -76,6 +76,9 @@ class ShadowCheckpoints:
     async def restore(self, point: Point) -> Restored:
         return await self._in_thread(lambda: self._restore(self._record(point)))
 
+    async def forget(self, session_id: str) -> None:
+        await self._in_thread(lambda: self._forget_session(session_id))
+
     async def tidy(self) -> None:
         await self._in_thread(self._tidy)
 
@@ -167,6 +170,11 @@ class ShadowCheckpoints:
         with self._lock:
             for point in used:
                 self._save(marked(self._record(point), cause))
+
+    def _forget_session(self, session_id: str) -> None:
+        with self._lock:
+            for record in of_session(self._records(), session_id):
+                self._points.remove(record.point.id)
 
     def _tidy(self) -> None:
         """Points that are too old, too many or too large go, and then whatever only they needed."""

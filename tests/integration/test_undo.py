@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.core.events import CommandLine
+from app.core.contracts import LiveEvent
+from app.core.events import AssistantLine, CommandLine, dump_line, parse_line
 from tests.fakes.brain import ScriptedBrain, calls, text
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_house import FRIEND, OWNER, bot, hurry, people
@@ -186,3 +187,93 @@ async def test_not_in_the_middle_of_a_turn(tmp_path: Path, project: Path) -> Non
         await house.inbox.session_command("web_1", "deshacer", "", "web")
         replies = [x.content for x in await lines_of(house.store, "web_1") if x.type == "reply"]
         assert replies[-1].startswith("Estoy en medio de algo")
+
+
+def break_the_store(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(exist_ok=True)
+    (tmp_path / "data/undo").write_text("no es una carpeta")
+
+
+async def test_without_a_point_the_user_decides(tmp_path: Path, telegram: FakeTelegram, project: Path) -> None:
+    change = calls(("write_file", {"path": "a.txt", "content": "x"}))
+    again = calls(("write_file", {"path": "b.txt", "content": "x"}))
+    brain = ScriptedBrain(change, text("rechazado"), change, again, text("hecho"))
+    break_the_store(tmp_path)
+    file = tmp_path / "home/proyectos/a.txt"
+    async with bot(tmp_path, telegram, brain):
+        telegram.user_says(OWNER, "uno")
+        question = await telegram.wait_for_message("Sin punto de deshacer")
+        telegram.presses(question, buttons(question)["Rechazar"])
+        await telegram.wait_for_message("rechazado")
+        assert not file.exists()
+        telegram.user_says(OWNER, "dos")
+        await telegram.wait_until(lambda: len([t for t in telegram.texts(OWNER) if "¿Sigo?" in t]) == 2 or None)
+        [question] = [m for m in telegram.chats[OWNER].messages.values() if "reply_markup" in m]
+        telegram.presses(question, buttons(question)["Permitir"])
+        await telegram.wait_for_message("hecho")
+        assert file.exists() and file.with_name("b.txt").exists(), "asked once in a turn"
+
+
+async def test_who_never_wants_to_be_asked_is_told(tmp_path: Path, telegram: FakeTelegram, project: Path) -> None:
+    change = calls(("write_file", {"path": "a.txt", "content": "x"}))
+    break_the_store(tmp_path)
+    async with bot(tmp_path, telegram, ScriptedBrain(change, text("hecho")), approvals="nunca"):
+        telegram.user_says(OWNER, "uno")
+        await telegram.wait_for_message("hecho")
+        await telegram.wait_for_message("no se podrá deshacer")
+
+
+async def test_reading_makes_no_point(tmp_path: Path, project: Path) -> None:
+    looks = calls(("list_dir", {}), ("git_operation", {"cmd": "status"}), ("execute_shell", {"command": "ls"}))
+    async with running_house(make_settings(tmp_path), ScriptedBrain(looks, text("visto"))) as house:
+        await house.inbox.session_command("web_1", "proyecto", "demo", "web")
+        await house.inbox.session_message("web_1", "mira", "web")
+        await house.runner.lanes.idle()
+        assert await house.parts.undo.checkpoints.points("web_1") == []
+        final = (await lines_of(house.store, "web_1"))[-1]
+        assert final.type == "assistant" and final.undo is None
+
+
+async def test_the_point_is_on_disk_before_the_tool_is_announced(tmp_path: Path, project: Path) -> None:
+    change = calls(("write_file", {"path": "a.txt", "content": "x"}))
+    seen: list[int] = []
+    async with running_house(make_settings(tmp_path), ScriptedBrain(change, text("hecho"))) as house:
+
+        def look(_: str, event: LiveEvent) -> None:
+            if event.line is not None and event.line.type == "tool_started":
+                seen.append(len(list((tmp_path / "data/undo/points").glob("*.json"))))
+
+        house.hub.listen(look)
+        await house.inbox.session_message("web_1", "escribe", "web")
+        await house.runner.lanes.idle()
+    assert seen == [1]
+
+
+async def test_turned_off_it_says_so(tmp_path: Path, project: Path) -> None:
+    change = calls(("write_file", {"path": "a.txt", "content": "x"}))
+    async with running_house(make_settings(tmp_path, undo_days=0), ScriptedBrain(change, text("hecho"))) as house:
+        await house.inbox.session_message("web_1", "escribe", "web")
+        await house.runner.lanes.idle()
+        await house.inbox.session_command("web_1", "deshacer", "", "web")
+        await house.runner.lanes.idle()
+        last = (await lines_of(house.store, "web_1"))[-1]
+        assert last.type == "reply" and "UNDO_DAYS=0" in last.content
+    assert not (tmp_path / "data/undo").exists()
+
+
+async def test_a_forgotten_conversation_keeps_no_points(tmp_path: Path, project: Path) -> None:
+    change = calls(("write_file", {"path": "a.txt", "content": "x"}))
+    async with running_house(make_settings(tmp_path), ScriptedBrain(change, text("hecho"))) as house:
+        await house.inbox.session_message("web_1", "escribe", "web")
+        await house.runner.lanes.idle()
+        assert await house.parts.undo.checkpoints.points("web_1")
+        await house.inbox.session_command("web_1", "olvidar", "sí", "web")
+        assert await house.parts.undo.checkpoints.points("web_1") == []
+
+
+async def test_an_old_log_without_offers_is_read_as_before(tmp_path: Path) -> None:
+    old = (
+        '{"v":1,"seq":1,"ts":1.0,"turn":1,"type":"assistant","role":"assistant","content":"x","covers":1,"final":true}'
+    )
+    line = parse_line(old)
+    assert isinstance(line, AssistantLine) and line.undo is None and b"undo" not in dump_line(line)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core.contracts import Point
 from app.core.errors import CheckpointError
 from app.safety.bounds import Bounds
 from app.safety.checkpoints import ShadowCheckpoints
@@ -28,7 +29,7 @@ class House:
         bounds = Bounds([self.root], [], [self.root / name for name in hidden])
         self.points = ShadowCheckpoints(base / "undo", bounds, [], **limits)  # pyright: ignore[reportArgumentType]
 
-    async def point(self, turn: int = 1):  # noqa: ANN201
+    async def point(self, turn: int = 1) -> Point:
         return await self.points.before_turn("s", turn, 0.0, [self.demo])
 
     def git(self, *words: str) -> str:

@@ -92,6 +92,10 @@ class Checkpoints(Protocol):
         """Idempotent: what differs from the point becomes as it was then."""
         ...
 
+    async def forget(self, session_id: str) -> None:
+        """Its points; the room is freed by the next tidy()."""
+        ...
+
     async def tidy(self) -> None:
         """Forgets old points and frees their room."""
         ...

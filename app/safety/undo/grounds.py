@@ -22,7 +22,7 @@ class Grounds:
         found: dict[str, Ground] = {}
         for place in places:
             root = self._root_of(place)
-            inside = place.relative_to(root).parts if root else ()
+            inside: tuple[str, ...] = place.relative_to(root).parts if root else ()
             if root and inside and (len(inside) > 1 or place.is_dir()):
                 ground = Ground(root / inside[0])
                 found[ground.key] = ground
@@ -30,7 +30,8 @@ class Grounds:
             ground = Ground(root, flat=True)
             found[ground.key] = ground
         if self._notes:
-            ground = Ground(self._notes[0].parent, names=tuple(note.name for note in self._notes))
+            folder = next(iter(self._notes)).parent
+            ground = Ground(folder, names=tuple(note.name for note in self._notes))
             found[ground.key] = ground
         return list(found.values())
 

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -129,7 +129,7 @@ class _Work:
                 os.fchmod(file.fileno(), self._target.modes.get(change.path, usual))
 
     @contextmanager
-    def _noted(self, path: str) -> Iterator[None]:
+    def _noted(self, path: str) -> Generator[None]:
         """What cannot be done for one path is told, and the others go on."""
         try:
             yield
@@ -138,7 +138,7 @@ class _Work:
                 self.failed.append(path)
 
     @contextmanager
-    def _parent(self, path: str) -> Iterator[tuple[int | None, str]]:
+    def _parent(self, path: str) -> Generator[tuple[int | None, str]]:
         """The open folder that holds `path`, and its name there. Raises OSError for a link on the way."""
         if self._masks.hides(self._top / path):
             raise PermissionError(path)

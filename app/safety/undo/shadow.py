@@ -113,7 +113,8 @@ class Shadow:
     def blobs(self, names: Iterable[str]) -> Iterator[tuple[str, BinaryIO, int]]:
         """(sha, stream, size) of each; what is not read of a stream is passed over."""
         process = self.popen("cat-file", "--batch")
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         try:
             for name in names:
                 process.stdin.write(f"{name}\n".encode())
@@ -188,7 +189,8 @@ class Importer:
         self._write(b"M 100644 inline %s\ndata %d\n%s\n\n" % (META.encode(), len(meta), meta))
         self._write(b"get-mark :%d\n" % self._marks)
         process = self._running()
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         try:
             process.stdin.flush()
             sha = process.stdout.readline().decode().strip()

@@ -6,7 +6,7 @@ import fnmatch
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +63,7 @@ class Found:
     info: os.stat_result
 
     @contextmanager
-    def opened(self) -> Iterator[BinaryIO]:
+    def opened(self) -> Generator[BinaryIO]:
         with os.fdopen(os.open(self.name, os.O_RDONLY | SAFE, dir_fd=self.folder), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError(texts.TOO_LATE)
@@ -95,7 +95,7 @@ class Walk:
             return
         try:
             self._remade = _REMADE | _ignored(self.ground.top)
-            self.folders[""] = _permissions(os.stat(self.ground.top if top is None else top))
+            self.folders[""] = _permissions(self.ground.top.stat() if top is None else os.fstat(top))
             yield from self._folder("", top, 0)
         finally:
             if top is not None:
@@ -123,13 +123,13 @@ class Walk:
             for entry in entries:
                 with suppress(OSError):
                     info = entry.stat(follow_symlinks=False)
+                    wanted = not self.ground.names or entry.name in self.ground.names
                     hidden = (info.st_dev, info.st_ino) in self.masks.ids
-                    if not hidden and not self.masks.hides(self.ground.top / path / entry.name):
-                        if not self.ground.names or entry.name in self.ground.names:
-                            yield entry.name, info
+                    if wanted and not hidden and not self.masks.hides(self.ground.top / path / entry.name):
+                        yield entry.name, info
 
     @contextmanager
-    def _entered(self, path: str, name: str, folder: int | None) -> Iterator[int | None | bool]:
+    def _entered(self, path: str, name: str, folder: int | None) -> Generator[int | bool | None]:
         """False when it cannot be entered."""
         if folder is None:
             yield None
