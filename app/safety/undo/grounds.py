@@ -22,7 +22,7 @@ class Grounds:
         found: dict[str, Ground] = {}
         for place in places:
             root = self._root_of(place)
-            inside: tuple[str, ...] = place.relative_to(root).parts if root else ()
+            inside = list(place.relative_to(root).parts) if root else []
             if root and inside and (len(inside) > 1 or place.is_dir()):
                 ground = Ground(root / inside[0])
                 found[ground.key] = ground
