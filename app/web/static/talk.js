@@ -84,8 +84,6 @@ export class Talk {
       const kind = `bubble answer${line.failed ? " failed" : ""}`;
       const bubble = make("article", { class: kind, "aria-label": this.texts.nanobot }, markdown(line.content));
       if (line.failed && this.actions) bubble.append(make("button", { class: "retry", type: "button", onclick: () => this.actions.retry() }, this.texts.retry));
-      const undo = this.#undo(line);
-      if (undo) bubble.append(undo);
       this.#place(line, bubble);
     }
     for (const [index, call] of (line.tool_calls ?? []).entries()) {
@@ -96,6 +94,8 @@ export class Talk {
     if (line.final) {
       this.tools.forEach((card) => card.end());
       this.#place({ seq: line.seq + 0.9 }, this.#footer(line));
+      const undo = this.#undo(line);
+      if (undo) this.#place({ seq: line.seq + 0.95 }, undo);
     }
   }
 
