@@ -28,9 +28,13 @@ from app.core.status import MissingItem, StatusReport
 from app.core.toolkit import Toolbox
 from app.core.tools import ALL_TOOLS
 from app.core.turns import TurnRunner
+from app.core.undo import Undo, checkpointed
+from app.core.undo_policy import WithoutPoint
 from app.folders import prepare_folders
+from app.safety.bounds import Bounds
+from app.safety.checkpoints import ShadowCheckpoints
 from app.safety.fetch import WebFetcher
-from app.safety.git_identity import git_identity
+from app.safety.git_identity import git_environment
 from app.safety.leaks import UrlGuard
 from app.safety.redaction import SecretRedactor
 from app.safety.sandbox import Confinement, ProcessSandbox
@@ -44,7 +48,7 @@ def build_machine(settings: Settings) -> Machine:
     """Raises ConfigError when a folder cannot be made or DATA_DIR cannot be written."""
     prepare_folders(settings)
     memory = [settings.workspace_dir / name for name in MEMORY_FILES]
-    hidden = [CODE_DIR, settings.data_dir, Path(".env")]
+    hidden = _hidden(settings)
     ceilings = [root.parent for root in settings.projects_dirs]  # git looks for no repository above a root
     limits = ToolLimits(settings.tool_seconds, settings.tool_output_chars, settings.tools_per_minute)
     redactor = SecretRedactor(settings.secrets())
@@ -55,12 +59,23 @@ def build_machine(settings: Settings) -> Machine:
             Confinement(settings.projects_dirs, hidden, settings.sandbox, settings.allow_unconfined_shell),
             timezone=settings.timezone,
             ceilings=ceilings,
-            env=git_identity(),
+            env=git_environment(),
         ),
         fetcher=WebFetcher(guard=UrlGuard(redactor)),
         redactor=redactor,
         limits=limits,
     )
+
+
+def build_checkpoints(settings: Settings) -> ShadowCheckpoints:
+    notes = [settings.workspace_dir / name for name in MEMORY_FILES]
+    bounds = Bounds(settings.projects_dirs, notes, _hidden(settings))
+    most = settings.undo_max_mb * 1_000_000
+    return ShadowCheckpoints(settings.data_dir / "undo", bounds, notes, days=settings.undo_days, most_bytes=most)
+
+
+def _hidden(settings: Settings) -> list[Path]:
+    return [CODE_DIR, settings.data_dir, Path(".env")]
 
 
 def build_store(settings: Settings, hub: LiveHub) -> SessionManager:
@@ -76,6 +91,7 @@ def build_parts(
     store = store or build_store(settings, hub)
     machine = build_machine(settings)
     contexts = Contexts(store)
+    undo = Undo(build_checkpoints(settings), store)
     approvals = Approvals(store, contexts, settings.approval_minutes, attended=attended)
     gates = (
         traced,
@@ -83,6 +99,7 @@ def build_parts(
         possible(machine),
         approved(approvals, settings.approvals, machine),
         rate_limited(settings.tools_per_minute),
+        checkpointed(undo, WithoutPoint(approvals, settings.approvals, store).ask),
         announced(store),
         timed(settings.tool_seconds + _GRACE_SECONDS),
     )
@@ -96,6 +113,7 @@ def build_parts(
         approvals=approvals,
         surroundings=LocalSurroundings(settings.workspace_dir, settings.projects_dirs, machine.sandbox.shell_name),
         sink=hub,
+        undo=undo,
     )
 
 
@@ -123,6 +141,9 @@ def build_house(settings: Settings, channels: Mapping[str, Channel], brain: Brai
     runner = TurnRunner(loop, store, parts.contexts, parts.approvals, hub)
     reporter = Reporter(settings, parts, runner)
     commands = Commands(store, parts.contexts, store.chats, runner, parts.surroundings, reporter.chat_text)
+    commands.add("deshacer", parts.undo.command)
+    commands.on_forget = parts.undo.checkpoints.forget
+    runner.first = commands.run_in_lane
     inbox = Inbox(store, store.chats, runner, commands, parts.approvals)
     delivery = Delivery(store, parts.contexts, channels)
     hub.listen(delivery.on_event)

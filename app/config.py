@@ -166,6 +166,10 @@ class Settings(BaseSettings):
     dashboard_password: _Password | None = None
     session_retention_days: int | None = Field(None, ge=1)
 
+    # Undo
+    undo_days: int = Field(14, ge=0, description="days; 0 keeps nothing")
+    undo_max_mb: int = Field(2_000, ge=10, description="on disk, of all projects together")
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -47,7 +47,11 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         except (ConfigError, StorageError) as error:
             _give_up(error)
         brain = house.parts.brain
-        for work in (brain.watch_models(), brain.warm_up_when_idle(), keep_up(house.store)):
+        for work in (
+            brain.watch_models(),
+            brain.warm_up_when_idle(),
+            keep_up(house.store, house.parts.undo.checkpoints),
+        ):
             stack.callback(asyncio.create_task(work).cancel)
         house.parts.machine.sandbox.start()
         logger.info("Nanobot {} is ready", __version__)

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from loguru import logger
 
+from app.cloud.undo_buttons import undo_choices
 from app.core import texts
 from app.core.context import SESSION_ID, AgentContext
 from app.core.contexts import Contexts
@@ -181,7 +182,7 @@ async def _parts(channel: Channel, out: Outgoing) -> Sequence[Part]:
 
 def _choices(session_id: str, out: Outgoing) -> tuple[Choice, ...]:
     if not isinstance(out.line, ApprovalAskedLine):
-        return ()
+        return undo_choices(session_id, out.line)
     return (
         Choice(texts.ALLOW, choice_data(session_id, out.seq, allow=True)),
         Choice(texts.DENY, choice_data(session_id, out.seq, allow=False)),

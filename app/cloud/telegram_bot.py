@@ -21,8 +21,9 @@ from app.cloud.telegram_reading import (
     wording,
 )
 from app.cloud.telegram_takeover import Takeover, parse_takeover
-from app.core import texts
-from app.core.inbox import Inbox
+from app.cloud.undo_buttons import parse_undo
+from app.core import texts, texts_undo
+from app.core.inbox import Inbox, Press
 
 _MOST_STRANGERS = 1_000
 _OURS = frozenset({MessageEntity.BOLD, MessageEntity.ITALIC, MessageEntity.CODE, MessageEntity.PRE})
@@ -136,6 +137,9 @@ async def handle_callback(update: Update, context: BotContext) -> None:
     if wish := parse_takeover(query.data or ""):
         await _take_over(query, *wish, context)
         return
+    if button := parse_undo(query.data or ""):
+        await _undo(query, *button, f"tg:{update.update_id}", context)
+        return
     choice, chat_id = parse_choice(query.data or ""), _pressed_in(query)
     taken, allow = False, False
     if choice is not None and chat_id is not None:
@@ -145,6 +149,16 @@ async def handle_callback(update: Update, context: BotContext) -> None:
     said = texts.decision_taken(allow) if taken else texts.QUESTION_GONE
     trace = texts.decision_trace(allow) if taken else ""
     context.chores.start("confirm a press", _confirm(query, context.bot, said, trace))
+
+
+async def _undo(query: CallbackQuery, session_id: str, seq: int, yes: bool, key: str, context: BotContext) -> None:
+    """The press is a command in the log; its answer is a message of its own."""
+    chat_id = _pressed_in(query)
+    press = Press(yes, str(query.from_user.id), key, chat_id)
+    known = chat_id is not None and await context.inbox.undo_pressed(session_id, seq, press)
+    context.chores.start(
+        "confirm a press", _confirm(query, context.bot, texts_undo.PRESSED if known else texts.QUESTION_GONE, "")
+    )
 
 
 async def _take_over(query: CallbackQuery, name: str, take: bool, context: BotContext) -> None:

@@ -9,15 +9,18 @@ from weakref import WeakValueDictionary
 
 from loguru import logger
 
-from app.core import texts
+from app.core import texts, texts_undo
 from app.core.context import AgentContext, chat_of
 from app.core.contexts import Contexts
 from app.core.contracts import ChatBook, Project, SessionStore, Surroundings
 from app.core.errors import NanobotError
-from app.core.events import CommandLine, Line, ProjectLine, ReplyLine, RetryLine
+from app.core.events import CommandLine, Line, ProjectLine, ReplyLine, RetryLine, Said
 from app.core.turns import TurnRunner
 
 Status = Callable[[AgentContext], Awaitable[str]]
+Wanted = Callable[[AgentContext, CommandLine], bool]
+IN_LANE = frozenset({"deshacer"})
+Answer = Callable[[AgentContext, CommandLine], Awaitable[str | Said]]
 
 
 class Commands:
@@ -33,8 +36,9 @@ class Commands:
         self._runner = runner
         self._around = around
         self._status = status
+        self.on_forget: Callable[[str], Awaitable[None]] = _nothing
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._known: dict[str, Callable[[AgentContext, CommandLine], Awaitable[str]]] = {
+        self._known: dict[str, Answer] = {
             "start": self._start,
             "ayuda": self._help,
             "nuevo": self._new,
@@ -46,20 +50,41 @@ class Commands:
             "olvidar": self._forget,
         }
 
-    async def run_open(self, session_id: str) -> None:
-        """Each is answered once, whoever asks for it at the same time."""
+    def add(self, name: str, answer: Answer) -> None:
+        """Another command, by whoever puts the parts together."""
+        self._known[name] = answer
+
+    async def run_open(self, session_id: str, *, just_in: int = 0) -> None:
+        """Each is answered once, whoever asks for it at the same time. What changes files waits for its lane.
+
+        `just_in`: the seq of a command that came this moment: while a turn is under way, such a one is refused.
+        """
+        await self._run(
+            session_id, lambda ctx, command: command.name not in IN_LANE or bool(ctx.turn and command.seq == just_in)
+        )
+
+    async def run_in_lane(self, session_id: str) -> None:
+        """In the session's lane, where no turn is under way."""
+        if any(command.name in IN_LANE for command in (await self._contexts.get(session_id)).commands.values()):
+            await self._run(session_id, lambda _, command: command.name in IN_LANE, in_lane=True)
+
+    async def _run(self, session_id: str, wanted: Wanted, *, in_lane: bool = False) -> None:
         lock = self._locks.setdefault(session_id, asyncio.Lock())
         async with lock:
             ctx = await self._contexts.get(session_id)
             for seq, command in list(ctx.commands.items()):
-                content = await self._answer(ctx, command)
-                reply = ReplyLine(content=content, to=seq, reply_to=command.reply_to)
+                if not wanted(ctx, command):
+                    continue
+                refused = command.name in IN_LANE and not in_lane
+                said = texts_undo.WORKING if refused else await self._answer(ctx, command)
+                content, undo = (said, None) if isinstance(said, str) else (said.text, said.undo)
+                reply = ReplyLine(content=content, to=seq, reply_to=command.reply_to, undo=undo)
                 if content != texts.FORGOTTEN:
                     await self._store.append(session_id, reply)
                 elif command.reply_to:  # a chat hears of it in its new session; a page has nothing left to show
                     await self._store.append(await self._chats.session_of(chat_of(session_id)), reply)
 
-    async def _answer(self, ctx: AgentContext, command: CommandLine) -> str:
+    async def _answer(self, ctx: AgentContext, command: CommandLine) -> str | Said:
         try:
             return await self._known.get(command.name, self._unknown)(ctx, command)
         except NanobotError:
@@ -93,6 +118,7 @@ class Commands:
         if command.reply_to:
             await self._chats.start_new(chat_of(ctx.session_id), cause=f"{ctx.session_id}:{command.seq}")
         await self._store.forget_session(ctx.session_id)
+        await self.on_forget(ctx.session_id)
         return texts.FORGOTTEN
 
     async def _show_status(self, ctx: AgentContext, command: CommandLine) -> str:
@@ -130,3 +156,7 @@ def _find(projects: Sequence[Project], name: str) -> Project | None:
     exact = [p for p in projects if p.name.casefold() == wanted]
     begins = [p for p in projects if p.name.casefold().startswith(wanted)]
     return exact[0] if exact else begins[0] if len(begins) == 1 else None
+
+
+async def _nothing(_: str) -> None:
+    pass

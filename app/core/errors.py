@@ -69,6 +69,10 @@ class SandboxError(ToolError):
     pass
 
 
+class CheckpointError(ToolError):
+    """The state of the files cannot be kept, or brought back. Its text is the end of a sentence: why."""
+
+
 class FetchError(ToolError):
     pass
 

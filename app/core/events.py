@@ -6,6 +6,7 @@ user line's seq, 0 outside a turn). A line of a later version or an unknown type
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -62,6 +63,30 @@ class CommandLine(BaseLine):
     key: str | None = None
 
 
+class UndoOffer(BaseModel):
+    """Buttons below a line. `kind` look: shows what would be undone; undo, redo: does it.
+
+    `point`: which state comes back. `seen`: a digest of the changes that were shown. `files`: how many changed.
+    `redo`: what comes back is what was undone.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["look", "undo", "redo"]
+    point: str
+    seen: str = ""
+    files: int = 0
+    redo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A command's answer that has buttons."""
+
+    text: str
+    undo: UndoOffer | None = None
+
+
 class ReplyLine(BaseLine):
     """The program's own word: the answer to command `to`, or a notice (`to` = 0)."""
 
@@ -69,6 +94,7 @@ class ReplyLine(BaseLine):
     content: str
     to: int = 0
     reply_to: ReplyTo | None = None
+    undo: UndoOffer | None = None
 
 
 class AssistantLine(BaseLine):
@@ -91,6 +117,7 @@ class AssistantLine(BaseLine):
     usage: Usage = Usage()
     stop_reason: str = "stop"
     native: NativeBlocks | None = None
+    undo: UndoOffer | None = None
 
 
 class ToolStartedLine(BaseLine):

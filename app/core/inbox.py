@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 
 from app.core import texts
 from app.core.approvals import Approvals, Decision
-from app.core.commands import Commands
+from app.core.commands import IN_LANE, Commands
 from app.core.context import chat_of
 from app.core.contracts import ChatBook, SessionStore
 from app.core.errors import StorageError
-from app.core.events import CommandLine, ReplyTo, UserLine
+from app.core.events import AssistantLine, CommandLine, ReplyLine, ReplyTo, UserLine
 from app.core.turns import TurnRunner
 
 _EDITABLE_SECONDS = 48 * 3600  # how long a chat lets people change what they wrote
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """Of a button; `by`: a user's id, `chat_id`: where. `key` tells a repeated delivery."""
+
+    yes: bool
+    by: str
+    key: str | None = None
+    chat_id: int | None = None
 
 
 class Inbox:
@@ -131,6 +142,19 @@ class Inbox:
             self._runner.wake(session_id)
         return decided
 
+    async def undo_pressed(self, session_id: str, seq: int, press: Press) -> bool:
+        """A button below line `seq`. False when there is none, or not in that chat."""
+        lines = await self._store.read_lines(session_id, after=max(0, seq - 1))
+        line = next((line for line in lines if line.seq == seq), None)
+        place = line.reply_to if isinstance(line, AssistantLine | ReplyLine) and line.undo else None
+        offered = isinstance(line, AssistantLine | ReplyLine) and line.undo is not None
+        if not offered or (press.chat_id is not None and (place is None or place.chat_id != press.chat_id)):
+            return False
+        argument = f"{seq} {'sí' if press.yes else 'no'}"
+        command = CommandLine(name="deshacer", argument=argument, user_id=press.by, key=press.key, reply_to=place)
+        await self._carry_out(session_id, command)
+        return True
+
     async def moved(self, old: str, new: str) -> None:
         """A chat has another address from now on: it goes on in the same session."""
         await self._chats.moved(old, new)
@@ -155,13 +179,16 @@ class Inbox:
         """A command whose effect the disk refused is carried out with the next one, or with its own next delivery."""
         self._unanswered.add(session_id)
         written = await self._store.append(session_id, line)
-        await self._commands.run_open(session_id)
+        seq = written[0].seq if written else 0
+        await self._commands.run_open(session_id, just_in=seq)
+        if line.name in IN_LANE:
+            self._runner.wake(session_id)
         self._unanswered.discard(session_id)
         for waiting in list(self._unanswered):
             with suppress(StorageError):  # that session's own trouble: it is tried again with the next command
                 await self._commands.run_open(waiting)
                 self._unanswered.discard(waiting)
-        return written[0].seq if written else 0
+        return seq
 
 
 def _same_message(line: UserLine | CommandLine, place: ReplyTo) -> bool:

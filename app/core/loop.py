@@ -163,7 +163,12 @@ class AgentLoop:
         ctx = turn.ctx
         if is_full(ctx, self._parts.brain):
             await self._compact(ctx)
-        covers, reply = await self._reply(turn)
+        undo = asyncio.create_task(self._parts.undo.offer(turn))  # while the model thinks
+        try:
+            covers, reply = await self._reply(turn)
+        except BaseException:
+            undo.cancel()
+            raise
         line = AssistantLine(
             turn=ctx.turn,
             content=reply.text,
@@ -176,7 +181,12 @@ class AgentLoop:
             native=reply.native,
         )
         if not reply.tool_calls:
-            update = {"final": True, "content": self.format_response(reply), "reply_to": ctx.reply_to}
+            update = {
+                "final": True,
+                "content": self.format_response(reply),
+                "reply_to": ctx.reply_to,
+                "undo": await undo,
+            }
             line = line.model_copy(update=update)
         await self._record(line)
 

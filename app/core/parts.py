@@ -10,6 +10,7 @@ from app.core.contracts import Brain, EventSink, SessionStore, Surroundings
 from app.core.gates import Handler
 from app.core.machine import Machine
 from app.core.toolkit import Toolbox
+from app.core.undo import Undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +26,4 @@ class Parts:
     approvals: Approvals
     surroundings: Surroundings
     sink: EventSink
+    undo: Undo

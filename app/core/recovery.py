@@ -37,6 +37,7 @@ async def _resume_one(
     ctx = await store.load_session(session_id)
     if ctx.commands:
         await commands.run_open(session_id)
+        runner.wake(session_id)  # for those that wait for its lane
     if ctx.outbox.pending:
         deliver(session_id)
     await store.refresh(ctx)

@@ -1,15 +1,19 @@
-"""Which git commands are free: allowed options, words that stay inside, a repository that names no program.
+"""Which git commands are free: allowed options, words that stay inside, a repository that leads nowhere else.
 
-A free command also runs guarded: see `command`. What is not free asks, and then runs as the user approved it.
+What is not free asks. Free or not, no program of any configuration runs: see git_run.py.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from app.core.machine import folder
+from app.core.errors import ToolError
+from app.core.git_losses import may_lose
+from app.core.git_rules import GitCall, understand
+from app.core.machine import folder, machine
 from app.core.risk_options import LISTS, NAMED, READ_OPTIONS, WRITE_OPTIONS
 from app.core.survey import Survey, survey
 from app.core.toolkit import Risk
@@ -21,80 +25,93 @@ _REFLOG_CHANGES = frozenset({"expire", "delete", "drop", "write", "exists", "lis
 _SIGNATURE = re.compile(r"%G|%\(signature")  # placeholders that start gpg
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
 
-
-def judge(argv: Sequence[str]) -> Risk:
-    """`argv` without the leading `git`."""
-    pair = " ".join(argv[:2])
-    verb, rest = (pair, argv[2:]) if pair in READ_OPTIONS else (argv[0], argv[1:])
-    if verb == "push":
-        return Risk.OUTSIDE
-    if verb in _NETWORK or (argv[0] == "remote" and len(argv) > 2 and argv[1] in _REMOTE_NETWORK):
-        return Risk.NETWORK
-    look = survey()
-    risk = _judge_local(look, verb, rest) if look else Risk.DESTRUCTIVE
-    if look and risk in FREE and not look.repository_is_plain(folder()):
-        return Risk.EXECUTE  # the repository's configuration may start programs
-    return risk
-
-
-def _judge_local(look: Survey, verb: str, rest: Sequence[str]) -> Risk:
-    if verb in READ_OPTIONS and _only_reads(look, verb, rest):
-        return Risk.READ
-    if verb in WRITE_OPTIONS and _only_adds(look, verb, rest):
-        return Risk.WRITE
-    return Risk.DESTRUCTIVE
-
-
-def command(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The whole argv and what is added to the environment. Hooks, pagers and editors never run."""
-    risk = judge(argv)
-    if risk not in FREE:
-        return [*_GIT, *argv], dict(_ENV)
-    locks = {"GIT_OPTIONAL_LOCKS": "0"} if risk is Risk.READ else {}
-    return [*_GIT, *_SAFE, argv[0], *_GUARDS.get(argv[0], ()), *argv[1:]], _ENV | _GUARDED_ENV | locks
-
-
-_GIT = (
-    "git", "--no-pager", "-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "color.ui=false",
-)  # fmt: skip
-_SAFE = ("-c", "safe.bareRepository=explicit")  # a folder that looks like a repository is not one
-_ENV = {"GIT_EDITOR": "false", "GIT_SEQUENCE_EDITOR": "false"}
-# No program of the user's or the system's configuration, no connection, not even for a missing object.
-_GUARDED_ENV = {
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_ALLOW_PROTOCOL": "none",
-    "GIT_SSH_COMMAND": "false",
-    "GIT_ASKPASS": "false",
-}
+_NO_EXTERNAL = ("--no-ext-diff",)
 _NO_PROGRAMS = ("--no-ext-diff", "--no-textconv")
-# In a submodule git would start another git, with the submodule's own configuration: only the option prevents it.
+# In a submodule git would start another git, with the submodule's own configuration.
 _NO_SUBMODULES = ("--ignore-submodules=dirty",)
 _GUARDS = {
     "status": _NO_SUBMODULES,
     "diff": _NO_PROGRAMS + _NO_SUBMODULES,
-    **dict.fromkeys(["log", "show", "whatchanged", "diff-tree"], _NO_PROGRAMS),
+    **dict.fromkeys(["log", "show", "whatchanged", "diff-tree", "diff-index", "diff-files"], _NO_PROGRAMS),
     **dict.fromkeys(["blame", "annotate", "grep"], ("--no-textconv",)),
+    "format-patch": _NO_EXTERNAL,
     "switch": ("--no-overwrite-ignore",),  # an ignored file may be the only copy
 }
 
 
-def _only_reads(look: Survey, verb: str, rest: Sequence[str]) -> bool:
-    words = _words(rest, READ_OPTIONS[verb])
-    if words is None or not all(_harmless(look, word) for word in rest):
-        return False
-    if verb in LISTS and words:
-        return verb in {"branch", "tag"} and any(w.partition("=")[0] in NAMED for w in rest)
-    if verb == "reflog":
-        return not _REFLOG_CHANGES & set(words)
-    return verb != "grep" or not look.links_outside(folder())  # git grep follows a folder that became a link
+def judge(argv: Sequence[str]) -> Risk:
+    """`argv` without the leading `git`. What the tool refuses runs nothing: it counts as a read."""
+    try:
+        call = understand(argv)
+        where = machine().workspace.resolve(call.folder, folder()) if call.folder else folder()
+    except ToolError:
+        return Risk.READ
+    return _judge(call, where)
 
 
-def _only_adds(look: Survey, verb: str, rest: Sequence[str]) -> bool:
-    if _words(rest, WRITE_OPTIONS[verb]) is None or look.has_submodules(folder()):
-        return False
-    return all(_harmless(look, word) and not look.in_repository(word, folder()) for word in rest)
+def is_reading(call: GitCall, where: Path) -> bool:
+    return _judge(call, where) is Risk.READ
+
+
+def needs_network(argv: Sequence[str]) -> bool:
+    remote = argv[0] == "remote" and len(argv) > 2 and argv[1] in _REMOTE_NETWORK
+    return argv[0] == "push" or argv[0] in _NETWORK or remote
+
+
+def guards(call: GitCall) -> tuple[str, ...]:
+    """Options that stand behind the verb, in front of the model's own."""
+    return _GUARDS.get(call.verb, ())
+
+
+def _judge(call: GitCall, where: Path) -> Risk:
+    argv = call.argv
+    pair = " ".join(argv[:2])
+    verb, rest = (pair, argv[2:]) if pair in READ_OPTIONS else (argv[0], argv[1:])
+    if verb == "push":
+        return Risk.OUTSIDE
+    if needs_network(argv):
+        return Risk.NETWORK
+    look = survey()
+    risk = _Local(look, where).judge(verb, rest) if look else Risk.DESTRUCTIVE
+    if look and risk in FREE and not look.repository_is_plain(where):
+        return Risk.EXECUTE  # the repository's configuration says what is not certain to be harmless
+    return risk
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """A command that needs nothing from elsewhere, in the folder `where`."""
+
+    look: Survey
+    where: Path
+
+    def judge(self, verb: str, rest: Sequence[str]) -> Risk:
+        if verb in READ_OPTIONS and self._only_reads(verb, rest):
+            return Risk.READ
+        if verb in WRITE_OPTIONS and self._only_adds(verb, rest):
+            return Risk.WRITE
+        return Risk.DESTRUCTIVE if may_lose([*verb.split(), *rest]) else Risk.EXECUTE
+
+    def _only_reads(self, verb: str, rest: Sequence[str]) -> bool:
+        words = _words(rest, READ_OPTIONS[verb])
+        if words is None or not all(map(self._harmless, rest)):
+            return False
+        if verb in LISTS and words:
+            return verb in {"branch", "tag"} and any(w.partition("=")[0] in NAMED for w in rest)
+        if verb == "reflog":
+            return not _REFLOG_CHANGES & set(words)
+        return verb != "grep" or not self.look.links_outside(self.where)  # git grep follows a folder made a link
+
+    def _only_adds(self, verb: str, rest: Sequence[str]) -> bool:
+        if _words(rest, WRITE_OPTIONS[verb]) is None or self.look.has_submodules(self.where):
+            return False
+        return all(self._harmless(word) and not self.look.in_repository(word, self.where) for word in rest)
+
+    def _harmless(self, word: str) -> bool:
+        """As a revision, a text or a path, in the repository or outside any. Git may take an option for a path."""
+        if _ABSOLUTE.match(word) or ".." in re.split(r"[/\\]", word) or _SIGNATURE.search(word):
+            return False
+        return self.look.stays_inside(word, self.where, deep=True)
 
 
 def _words(rest: Sequence[str], allowed: re.Pattern[str]) -> list[str] | None:
@@ -104,10 +121,3 @@ def _words(rest: Sequence[str], allowed: re.Pattern[str]) -> list[str] | None:
     if all(allowed.fullmatch(word) for word in rest[:end] if word != "-" and word.startswith("-")):
         return [*words, *rest[end + 1 :]]
     return None
-
-
-def _harmless(look: Survey, word: str) -> bool:
-    """As a revision, a text or a path, in the repository or outside any. Options too: git may take one for a path."""
-    if _ABSOLUTE.match(word) or ".." in re.split(r"[/\\]", word) or _SIGNATURE.search(word):
-        return False
-    return look.stays_inside(word, folder(), deep=True)

@@ -23,6 +23,14 @@ class Survey(Protocol):
         """Whether no configuration of the repositories that git may find from `folder` can start a program."""
         ...
 
+    def repository_stays_inside(self, folder: Path) -> bool:
+        """Whether what git would find from `folder` and above lies in the workspace: its data and its work tree."""
+        ...
+
+    def filters_named(self, folder: Path) -> set[str]:
+        """Names that .gitattributes gives to filters (lfs…). Best effort: only for a note."""
+        ...
+
     def has_submodules(self, folder: Path) -> bool:
         """Git starts another git there, with the configuration of the submodule."""
         ...

@@ -22,6 +22,7 @@ COMMANDS = {
     "proyecto": "dice o cambia el proyecto actual (/proyecto nombre)",
     "estado": "modelos, gasto de hoy y qué está en marcha",
     "para": "detiene lo que estoy haciendo",
+    "deshacer": "devuelve los archivos a como estaban antes de mi último cambio",
     "reintentar": "vuelve a intentar el último mensaje que falló",
     "olvidar": "borra esta conversación (/olvidar sí)",
     "ayuda": "enseña estas órdenes",

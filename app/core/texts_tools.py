@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from app.core.texts_safety import output_dropped
+from app.core.texts_safety import output_dropped, shown
 
 EMPTY_COMMAND = "La orden está vacía."
 EMPTY_FILE = "(El archivo está vacío.)"
@@ -52,6 +52,40 @@ def bad_arguments(name: str, problems: str) -> str:
 
 def unbalanced_quotes(reason: str) -> str:
     return f"No entiendo los argumentos ({reason}): revisa las comillas."
+
+
+GIT_CONFIG_UNREADABLE = (
+    "No entiendo la configuración de este repositorio (.git/config), y sin entenderla no ejecuto git en él."
+)
+GIT_LEADS_OUTSIDE = (
+    "El repositorio (.git) apunta a una carpeta que queda fuera de las permitidas: no ejecuto git en él."
+)
+GIT_TOO_MANY_SUBMODULES = "El repositorio tiene demasiados submódulos: usa la shell para esta operación."
+
+
+def git_verb_refused(verb: str) -> str:
+    return f"«git {shown(verb)}» no se puede usar aquí: no es una orden de git que no ejecute otros programas."
+
+
+def git_option_refused(option: str) -> str:
+    return (
+        f"«git {shown(option)}» no se puede usar aquí: cambiaría qué programas ejecuta git o dónde trabaja. "
+        "Hazlo sin esa opción."
+    )
+
+
+def git_config_refused(key: str) -> str:
+    return (
+        f"La configuración de este repositorio contiene «{shown(key)}», que no puedo neutralizar: no ejecuto git así."
+    )
+
+
+def git_filters(names: Sequence[str]) -> str:
+    which = ", ".join(map(shown, names))
+    return (
+        f"\n[Este repositorio usa filtros ({which}), que son programas y no se ejecutan aquí: sus archivos pueden "
+        "salir como modificados y se guardan tal cual. Para añadirlos o traerlos (git lfs), hazlo tú en una terminal.]"
+    )
 
 
 def tool_timed_out(seconds: float) -> str:

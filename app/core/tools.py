@@ -7,13 +7,14 @@ import shlex
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Annotated
 
-from app.core import risk_git, texts
+from app.core import git_run, texts
 from app.core.contracts import RunLimits
 from app.core.errors import ToolError
 from app.core.machine import folder, machine
-from app.core.risk import free_words, git_risk, shell_risk, write_risk
+from app.core.risk import free_words, git_risk, plain_words, shell_risk, write_risk
 from app.core.toolkit import Risk, tool
 
 _NOTES = 200  # characters for the notes below a text
@@ -28,10 +29,10 @@ async def execute_shell(
         raise ToolError(texts.EMPTY_COMMAND)
     _refuse_marks(command)
     await machine().sandbox.ready(shell=True)  # noqa: S604  no shell of subprocess
-    words = free_words(command)
-    if words[:1] == ["git"]:
+    words = plain_words(command)
+    if words[:1] == ["git"] and len(words) > 1:
         return await _git(words[1:])
-    return await _run(words or machine().sandbox.shell(command))
+    return await _run(free_words(command) or machine().sandbox.shell(command))
 
 
 @tool()
@@ -118,15 +119,15 @@ def split_git(cmd: str) -> list[str]:
 
 
 async def _git(argv: Sequence[str]) -> str:
-    whole, env = risk_git.command(argv)
-    return await _run(whole, env)
+    command = await git_run.prepared(argv)
+    return await _run(command.argv, command.env, command.folder) + command.note
 
 
-async def _run(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
+async def _run(argv: Sequence[str], env: dict[str, str] | None = None, where: Path | None = None) -> str:
     """Output first, then what happened. Twice of what is shown is kept, so that its middle can be cut away here."""
     here = machine()
     limits = RunLimits(seconds=here.limits.seconds, output_bytes=here.limits.output_chars * 2, env=env or {})
-    result = await here.sandbox.run(argv, folder(), limits)
+    result = await here.sandbox.run(argv, where or folder(), limits)
     output = here.redactor.redact(result.output)
     shown = texts.cut_output(output, here.limits.output_chars - _NOTES, result.dropped)
     return texts.command_report(shown, result.exit_code, result.seconds, timed_out=result.timed_out)

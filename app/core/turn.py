@@ -20,6 +20,7 @@ class Turn:
     seconds: float
     began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     waited: float = 0.0
+    goes_on_without_undo: bool = False  # said by the user
     results: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from loguru import logger
 
 from app.core import texts
@@ -26,6 +28,7 @@ class TurnRunner:
         self._sink = sink
         self._told_to_wait: set[tuple[str, int]] = set()
         self._stopping: set[str] = set()
+        self.first: Callable[[str], Awaitable[None]] = _nothing  # what is done before a session's turns
         self.lanes = Lanes("turn", self._work)
 
     def wake(self, session_id: str) -> None:
@@ -54,6 +57,7 @@ class TurnRunner:
     async def _work(self, session_id: str) -> None:
         if session_id in self._stopping:
             return
+        await self.first(session_id)
         ctx = await self._contexts.get(session_id)
         while ctx.conversation.open:
             try:
@@ -74,3 +78,7 @@ class TurnRunner:
             self._told_to_wait.add((ctx.session_id, ctx.turn))
             notice = ReplyLine(turn=ctx.turn, content=texts.postponed_notice(str(pause)), reply_to=ctx.reply_to)
             await self._store.append(ctx.session_id, notice)
+
+
+async def _nothing(_: str) -> None:
+    pass

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from app.core.git_neutral import is_neutralised
+
 MAX_CONFIG = 262_144  # bytes
 
 _HEADER = re.compile(r'\[([A-Za-z0-9-]+)(?:\.[A-Za-z0-9.-]*|[ \t]+"(?:[^"\\\n]|\\.)*")?\][ \t]*')
@@ -55,4 +57,5 @@ def entries(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def is_harmless(section: str, key: str) -> bool:
-    return section in _SECTIONS or key in _HARMLESS.get(section, ())
+    """Nothing but a value, or a program that every git of ours is told to leave alone."""
+    return section in _SECTIONS or key in _HARMLESS.get(section, ()) or is_neutralised(f"{section}.{key}")

@@ -8,12 +8,30 @@ from __future__ import annotations
 import os
 import subprocess
 
+from app.core.git_neutral import EDITORS, STATIC
+
 _VARIABLES = {
     "user.name": ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"),
     "user.email": ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"),
 }
-_VALUES = ("core.autocrlf", "core.eol", "safe.directory")
+_VALUES = (
+    "core.autocrlf", "core.eol", "core.quotepath", "init.defaultbranch", "merge.conflictstyle", "pull.ff",
+    "pull.rebase", "push.autosetupremote", "push.default", "rebase.autostash", "safe.directory",
+)  # fmt: skip
+_NEUTRAL = [setting for setting in STATIC if not setting.startswith(("safe.", "color."))]
 _WANTED = rf"^({'|'.join((*_VARIABLES, *_VALUES))})$".replace(".", r"\.")
+
+
+def git_environment() -> dict[str, str]:
+    """For every command: who the user is, and a git that starts no hook, editor, pager or helper of anybody.
+
+    A line that a shell takes apart is git's own business; what the model asks of git itself goes further (git_run.py).
+    """
+    found = git_identity()
+    first = int(found.get("GIT_CONFIG_COUNT", "0"))
+    for number, setting in enumerate(_NEUTRAL, first):
+        found[f"GIT_CONFIG_KEY_{number}"], _, found[f"GIT_CONFIG_VALUE_{number}"] = setting.partition("=")
+    return found | {"GIT_CONFIG_COUNT": str(first + len(_NEUTRAL)), "GIT_CONFIG_NOSYSTEM": "1"} | EDITORS
 
 
 def git_identity() -> dict[str, str]:

@@ -20,6 +20,10 @@ from app.safety.paths import SAFE, lstat
 MAX_INDEX = 64 << 20  # bytes
 MAX_WALK = 20_000  # entries
 _GITLINK = (0o160000).to_bytes(4, "big")  # an index entry's mode
+_WORKTREE = re.compile(
+    r"^[^#;\n]*\bworktree[ \t]*=[ \t]*(\"[^\"\n]*\"|[^#;\n]*?)[ \t]*(?:[#;].*)?$", re.IGNORECASE | re.MULTILINE
+)
+_FILTER = re.compile(r"^[^#\n]*\sfilter=(\S+)", re.MULTILINE)
 _POINTER = re.compile(r"gitdir: ([^\0\r\n]+)[\r\n]*")
 
 Holds = Callable[[Path], bool]
@@ -45,6 +49,21 @@ class Repository:
         if (objects / "info/alternates").exists() or objects.is_symlink():
             raise DoubtError("objects from elsewhere")
 
+    def stays_inside(self, holds: Holds) -> bool:
+        """Whether a core.worktree leads to a folder of the workspace. Raises ValueError, OSError, DoubtError."""
+        for file in (self.common / "config", self.own / "config.worktree", self.common / "config.worktree"):
+            if file.exists() or file.is_symlink():
+                for trees in _WORKTREE.findall(read(file, MAX_CONFIG).decode("utf-8", "replace")):
+                    if not holds(Path(os.path.realpath(self.own / trees.strip('"')))):
+                        return False
+        return True
+
+    def filters_named(self) -> set[str]:
+        try:
+            return set(_FILTER.findall(read(self.folder / ".gitattributes", MAX_CONFIG).decode("utf-8", "replace")))
+        except (DoubtError, OSError):
+            return set()
+
     def has_submodules(self) -> bool:
         """True as well where it might: the mode's four bytes may be there by chance."""
         index = self.own / "index"
@@ -65,14 +84,14 @@ class Repository:
         return not set(worktree) & set('\\"#;') and os.path.realpath(self.own / worktree) == str(self.folder)
 
 
-def repositories(folder: Path, holds: Holds) -> Iterator[Repository]:
-    """From a real folder upwards. Raises DoubtError and OSError."""
+def repositories(folder: Path, holds: Holds, *, bare: bool = False) -> Iterator[Repository]:
+    """From a real folder upwards. Raises DoubtError and OSError. `bare`: such are ignored, as by git when told so."""
     if not holds(folder):
         raise DoubtError("outside the workspace")
     for level in (folder, *folder.parents):
         if not holds(level):
             return
-        if lstat(str(level / "HEAD"), None):
+        if not bare and lstat(str(level / "HEAD"), None):
             raise DoubtError("a bare repository")
         dot = level / ".git"
         if info := lstat(str(dot), None):

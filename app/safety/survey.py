@@ -48,6 +48,20 @@ class DiskSurvey:
 
         return self._every(folder, plain)
 
+    def repository_stays_inside(self, folder: Path) -> bool:
+        try:
+            found = list(repositories(folder.resolve(), self._bounds.holds, bare=True))
+            return all(repository.stays_inside(self._bounds.holds) for repository in found)
+        except (DoubtError, OSError, ValueError):
+            return False
+
+    def filters_named(self, folder: Path) -> set[str]:
+        try:
+            found = list(repositories(folder.resolve(), self._bounds.holds))
+        except (DoubtError, OSError, ValueError):
+            return set()
+        return {name for repository in found for name in repository.filters_named()}
+
     def has_submodules(self, folder: Path) -> bool:
         return not self._every(folder, lambda repository: not repository.has_submodules())
 

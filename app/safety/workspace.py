@@ -35,6 +35,7 @@ class Workspace:
         self._bounds = Bounds(roots, files, hidden)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="nanobot-files")
         self.survey = DiskSurvey(self._bounds)
+        self.bounds = self._bounds
 
     @property
     def roots(self) -> Sequence[Path]:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from app.core import texts_web
 from app.core.context import check_session_id
 from app.core.events import CommandLine, UserLine
+from app.core.inbox import Press
 from app.web.gate import MOST_TEXT
 from app.web.parts import PartsHere, WebParts
 
@@ -87,6 +88,22 @@ async def chat(
 async def decide(session_id: str, asked: int, body: DecisionBody, parts: PartsHere) -> Outcome:
     """409 when the question is no longer open: answered elsewhere, expired, or passed over by a newer message."""
     if not await parts.inbox.decision(check_session_id(session_id), asked, body.decision, USER):
+        raise HTTPException(409, texts_web.QUESTION_IS_GONE)
+    return Outcome(done=True)
+
+
+class UndoBody(BaseModel):
+    """`line`: the seq of the line whose button this is. `answer` no: leave everything as it is."""
+
+    line: int = Field(ge=1)
+    answer: Literal["yes", "no"]
+
+
+@router.post("/sessions/{session_id}/undo", status_code=202)
+async def undo(session_id: str, body: UndoBody, parts: PartsHere) -> Outcome:
+    """The answer comes as a line. 409 when that line offers nothing to undo."""
+    press = Press(body.answer == "yes", USER)
+    if not await parts.inbox.undo_pressed(check_session_id(session_id), body.line, press):
         raise HTTPException(409, texts_web.QUESTION_IS_GONE)
     return Outcome(done=True)
 

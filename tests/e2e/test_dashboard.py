@@ -507,3 +507,30 @@ async def test_nothing_is_wider_than_a_phone(browser: Browser, tmp_path: Path, p
             assert await page.evaluate("document.documentElement.scrollWidth") <= 360
             wide = "(node) => node.scrollWidth > node.clientWidth"
             assert not await page.evaluate(f"[...document.querySelectorAll('main, #scroller')].some({wide})")
+
+
+async def test_what_a_turn_changed_is_undone_by_its_button(browser: Browser, tmp_path: Path) -> None:
+    write = calls(("write_file", {"path": "a.txt", "content": "del modelo\n"}))
+    file = tmp_path / "home/proyectos/a.txt"
+    async with (
+        running_site(make_settings(tmp_path), ScriptedBrain(write, text("hecho"))) as site,
+        open_page(browser, site) as page,
+    ):
+        await page.get_by_label("Mensaje").fill("escribe")
+        await page.keyboard.press("Enter")
+        await page.get_by_role("button", name="Deshacer").click()
+        await expect(page.get_by_text("a.txt: nuevo")).to_be_visible()
+        await page.get_by_role("button", name="Cancelar").click()
+        await expect(page.get_by_text("lo dejo como está")).to_be_visible()
+        assert file.exists()
+        await page.get_by_label("Mensaje").fill("/deshacer")
+        await page.keyboard.press("Enter")
+        await page.get_by_role("button", name="Deshacer").click()
+        await expect(page.get_by_role("button", name="Rehacer")).to_be_visible()
+        assert not file.exists()
+        await page.reload()
+        await expect(page.get_by_role("button", name="Rehacer")).to_be_visible()
+        await expect(page.get_by_role("button", name="Deshacer")).to_have_count(0)
+        await page.get_by_role("button", name="Rehacer").click()
+        await expect(page.get_by_text("Rehecho: 1 archivo")).to_be_visible()
+        assert file.read_text() == "del modelo\n"

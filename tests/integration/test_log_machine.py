@@ -38,6 +38,11 @@ CHATS = st.sampled_from([42, 43, 44])
 WORDS = st.sampled_from(["", "cuenta", "largo"])
 
 
+def _asks(sent: Sent) -> bool:
+    """A question; the button that undoes is none."""
+    return bool(sent.choices) and parse_choice(sent.choices[0].data) is not None
+
+
 class LogMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +94,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(back=st.integers(0, 3), yes=st.booleans(), times=st.integers(1, 2))
     def a_button_is_pressed(self, back: int, yes: bool, times: int) -> None:
-        asked = [sent for sent in self._inn.telegram.sent if sent.choices]
+        asked = [sent for sent in self._inn.telegram.sent if _asks(sent)]
         if back < len(asked):
             self._runner.run(self._press(asked[-1 - back], yes, times))
 
@@ -217,7 +222,7 @@ class LogMachine(RuleBasedStateMachine):
         async with asyncio.timeout(PATIENCE) as limit:
             try:
                 while self._busy() or self._inn.house is None or self._inn.house.runner.lanes.busy:
-                    for sent in [sent for sent in self._inn.telegram.sent if sent.choices]:
+                    for sent in [sent for sent in self._inn.telegram.sent if _asks(sent)]:
                         await self._press(sent, len(sent.text) % 2 == 0, 1)
                     await asyncio.sleep(0.02)
             except asyncio.CancelledError:

@@ -6,96 +6,21 @@ Every attack is also run with plain git (the positive control): it must succeed 
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
-from app.assembly import build_machine
 from app.core.errors import ToolError
-from app.core.machine import use_folder, use_machine
+from app.core.machine import use_folder
 from app.core.risk import git_risk
 from app.core.risk_git import FREE
 from app.core.toolkit import Risk
 from app.core.tools import execute_shell, git_operation
-from tests.support import make_settings
+from tests.security.git.ground import SECRET, Ground, ground
 
+__all__ = ["ground"]  # the fixture
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the payloads are written for sh")
-SECRET = "TOPSECRET"
-
-
-@dataclass
-class Ground:
-    """A repository with two commits and a change; `payload` leaves a trace when it is run."""
-
-    base: Path
-    project: Path
-
-    @property
-    def trace(self) -> Path:
-        return self.base / "pwned"
-
-    @property
-    def payload(self) -> str:
-        return f"touch {self.trace}; cat"
-
-    def git(self, *arguments: str, cwd: Path | None = None) -> str:
-        env = os.environ | {
-            "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(self.base), "GIT_PAGER": "cat",
-            "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b",
-        }  # fmt: skip
-        done = subprocess.run(
-            ["git", "-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always", *arguments],
-            cwd=cwd or self.project, env=env, capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=20,
-        )  # fmt: skip
-        return (done.stdout + done.stderr).decode("utf-8", "replace")
-
-    def config(self, text: str, folder: str = ".git") -> None:
-        with (self.project / folder / "config").open("a") as file:
-            file.write(text)
-
-    def script(self, path: str) -> Path:
-        file = self.base / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"#!/bin/sh\ntouch {self.trace}\nexit 1\n")
-        file.chmod(0o755)
-        return file
-
-    def was_run(self) -> bool:
-        found = self.trace.exists()
-        self.trace.unlink(missing_ok=True)
-        return found
-
-    def touch(self) -> None:
-        """Same size, other time: git has to look inside."""
-        for file in (self.project / "a.txt", self.project / "sm/s.txt"):
-            if file.exists():
-                os.utime(file, (1_000_000_000, 1_000_000_000))
-
-
-@pytest.fixture
-def ground(tmp_path: Path) -> Iterator[Ground]:
-    use_machine(build_machine(make_settings(tmp_path)))
-    project = tmp_path / "home/proyectos/p"
-    project.mkdir()
-    use_folder(project)
-    ground = Ground(tmp_path, project)
-    (tmp_path / "fuera.txt").write_text(f"{SECRET}\n")
-    ground.git("init", "-q")
-    (project / "a.txt").write_text("uno\n")
-    (project / "d").mkdir()
-    (project / "d/f").write_text("público\n")
-    ground.git("add", ".")
-    ground.git("commit", "-qm", "uno")
-    ground.git("branch", "otra")
-    (project / "b.txt").write_text("b\n")
-    ground.git("add", ".")
-    ground.git("commit", "-qm", "dos")
-    (project / "a.txt").write_text("dos\n")
-    yield ground
-    use_folder(None)
 
 
 def filter_clean(g: Ground) -> None:
@@ -273,12 +198,13 @@ def prepared(ground: Ground, prepare: Callable[[Ground], None], cmd: str) -> str
 
 
 @pytest.mark.parametrize(("prepare", "cmd"), PROGRAMS, ids=lambda p: getattr(p, "__name__", p))
-async def test_a_free_command_starts_no_program(ground: Ground, prepare: Callable[[Ground], None], cmd: str) -> None:
+async def test_no_command_starts_a_program(ground: Ground, prepare: Callable[[Ground], None], cmd: str) -> None:
+    """Free or approved."""
     cmd = prepared(ground, prepare, cmd)
     for tool, argument in ((git_operation, cmd), (execute_shell, f"git {cmd}")):
-        if git_risk({"cmd": cmd}) in FREE:
+        with suppress(ToolError):
             await tool(argument)
-            assert not ground.was_run()
+        assert not ground.was_run()
         ground.touch()
 
 
@@ -420,7 +346,7 @@ async def test_the_commands_own_home_names_no_program_either(ground: Ground) -> 
 
 async def test_an_approved_command_starts_no_editor(ground: Ground) -> None:
     ground.git("config", "core.editor", str(ground.script("editor")))
-    assert git_risk({"cmd": "commit -a"}) is Risk.DESTRUCTIVE
+    assert git_risk({"cmd": "commit -a"}) is Risk.EXECUTE
     await git_operation("commit -a")
     assert not ground.was_run()
 
@@ -461,7 +387,7 @@ async def test_a_linked_worktree_and_a_submodule_are_free(ground: Ground) -> Non
     "config",
     [
         "[core\n\tbare = false\n", "sin = sección\n", "[diff]\n\texter\\\nnal = x\n", '[user]\n\tname = "a\\\n b"\n',
-        "[core]\n\teditor = x\n", "[alias]\n\tst = !id\n", "[credential]\n\thelper = x\n", "[unknown]\n\tx = 1\n",
+        "[unknown]\n\tx = 1\n", "[include]\n\tpath = x\n", "[diff]\n\torderFile = x\n", "[core]\n\tworktree = ../..\n",
         "\x00", "\ufeff[core]\n", "[core]\x0b\n\tx = 1\n", "[core]\n\tbare = \x1b\n",
     ],
 )  # fmt: skip

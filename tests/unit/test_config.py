@@ -154,6 +154,8 @@ MALFORMED = [
     ("TURN_MAX_TOOL_CALLS", "1.5", "número entero"),
     ("TOOL_OUTPUT_CHARS", "10", "1000 o más"),
     ("TOOLS_PER_MINUTE", "muchas", "número entero"),
+    ("UNDO_DAYS", "-1", "0 o más"),
+    ("UNDO_MAX_MB", "5", "10 o más"),
     ("TIMEZONE", "Marte/Base", "zona horaria"),
     ("TIMEZONE", "../etc/passwd", "zona horaria"),
     ("HOST", "no es un host", "127.0.0.1"),

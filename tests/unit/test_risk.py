@@ -15,9 +15,11 @@ import pytest
 from app.assembly import build_machine
 from app.core import machine as machine_module
 from app.core import risk
+from app.core.errors import ToolError
 from app.core.machine import Machine, machine, use_folder, use_machine
 from app.core.risk import free_words, git_risk, shell_risk, write_risk
 from app.core.toolkit import Risk
+from app.core.tools import execute_shell, git_operation
 from tests.support import make_settings
 
 ASKS = {Risk.EXECUTE, Risk.DESTRUCTIVE, Risk.NETWORK, Risk.OUTSIDE}
@@ -55,28 +57,36 @@ merge-base main dev|merge-base --is-ancestor a b|name-rev HEAD|for-each-ref --so
 show-ref --heads|whatchanged -3|count-objects -vH|check-ignore -v src/a.py|diff-tree --no-commit-id -r HEAD
 cherry -v main|worktree list|version|--version|stash show --stat|log HEAD@{1} -1|diff @{u}|diff --color-words
 log --pretty=oneline --abbrev-commit"""
+LOSING_GIT = """reset --hard|reset --har HEAD~1|clean -fd|branch -D x|branch -d x|branch -f x y|branch -m x|tag -d v1
+tag -f v1|checkout main|checkout -- .|checkout a.py|checkout -f main|restore a.py|stash drop|stash clear
+reflog expire --all|update-ref -d x|gc|rm a.py|switch -f main|switch -C x|worktree remove x|symbolic-ref HEAD x
+config user.name x|mv -f a b"""
+KEEPING_GIT = """commit -m x|commit -m "rm -rf / && git push"|commit -am x|commit --amend --no-edit|branch nueva|tag v1
+tag -a v1 -m x|merge x|rebase main|cherry-pick x|revert HEAD|stash|stash pop|stash push -m x|reset|reset --soft HEAD~1
+reset a.py|checkout -b nueva|restore --staged a.py|worktree add ../x|remote add o u|rm --cached a.py
+apply x|am x|add -p"""
 ASKING_GIT = """commit -m x|push|push --force|reset --hard|reset|clean -fd
 branch -D x|branch nueva|branch -v nueva|tag v1|tag -d v1|tag -v v1|tag -n v1|checkout main|checkout -- .
 restore a.py|stash|stash pop|stash drop|rebase main|merge x|fetch|pull|clone https://x/y|remote add o u
-remote show origin|remote update|remote prune origin|remote set-url o u|config -l|-c core.pager=x log|-C /etc status
---git-dir=/x log|--exec-path=. status|log --output=/tmp/x|log --outp=x -1|log --output x|diff --ext-diff|diff --ext-d
+remote show origin|remote update|remote prune origin|remote set-url o u|config -l
+log --output=/tmp/x|log --outp=x -1|log --output x
 log -p --textconv|diff --no-index a b|diff --no-ind a b|diff /dev/null src/a.py|diff -- ../x|diff src/../../x
 blame --contents /etc/passwd src/a.py|blame --contents=salida src/a.py|blame -S revs src/a.py
-blame --ignore-revs-file=x src/a.py|blame salida|diff -Oorden|diff -O orden|log -Ox|grep -Oless x|grep -O x
-grep -lOsh x|grep --open-files-in-pager=sh x|grep --open=sh x|grep -f patrones|grep --no-index x|grep -o x
+blame --ignore-revs-file=x src/a.py|blame salida|diff -Oorden|diff -O orden|log -Ox
+grep -f patrones|grep --no-index x|grep -o x
 grep --only-matching x|grep --recurse-submodules x|grep --textconv x|diff --submodule=diff|diff --word-diff-regex=.
 log --show-signature|log --format=%G?|log --format='%h %GG'|for-each-ref --format='%(signature)'|log --remerge-diff
 log --stdin|status --stat|describe --dirty|describe --broken|cat-file --textconv HEAD:a|cat-file --filters HEAD:a
 cat-file --batch|ls-files -X salida|ls-files --exclude-from=salida|rev-parse --parseopt|shortlog --outpu=x
-branch --edit-description|branch -m x|branch -f x y|branch --list x -D|branch --unset-upstream|filter-branch|gc
-rm a.py|reflog expire --all|reflog delete HEAD|reflog -5 expire|update-ref -d x|submodule update|submodule foreach ls
-bisect run x|am x|cherry-pick x|difftool|mergetool|help log|verify-commit x|notes add|archive HEAD
-bundle create x HEAD|daemon|instaweb|fsck|worktree add ../x|symbolic-ref HEAD x|show --stag|add -e|add -p|add -i
+branch --edit-description|branch -m x|branch -f x y|branch --list x -D|branch --unset-upstream|gc
+rm a.py|reflog expire --all|reflog delete HEAD|reflog -5 expire|update-ref -d x|submodule update
+am x|cherry-pick x|verify-commit x|notes add|archive HEAD
+bundle create x HEAD|fsck|worktree add ../x|symbolic-ref HEAD x|show --stag|add -e|add -p|add -i
 add --edit|add -pA|add -f x|add --pathspec-from-file=x|add /etc/passwd|add ../x|add salida|add --chmod=+x a
 switch -f main|switch -fq main|switch --force main|switch --disc otra|switch --discard-changes otra|switch -C x
 switch -cf x|switch --force-create=x y|switch --force-create x y|switch --orphan x|switch -m x|switch --merge x
 switch --recurse-submodules x|mv -f a b|mv -fv a b|mv --force a b|mv a ../b|mv a /tmp/b|mv a .git/hooks/pre-commit
-init /tmp/x|init ../x|init --template=x|init --separate-git-dir=/tmp/x|init --bare|init --shared|init .git/x|Status
+init /tmp/x|init ../x|init --separate-git-dir=/tmp/x|init --bare|init --shared|init .git/x
 """
 
 
@@ -95,8 +105,38 @@ def test_ordinary_work_is_well_covered() -> None:
 
 @pytest.mark.parametrize("cmd", each(ASKING_GIT))
 def test_changing_history_work_or_remotes_asks(cmd: str) -> None:
-    assert git_risk({"cmd": cmd}) in {Risk.DESTRUCTIVE, Risk.NETWORK, Risk.OUTSIDE}
+    assert git_risk({"cmd": cmd}) in ASKS
     assert shell_risk({"command": f"git {cmd}"}) in ASKS
+
+
+REFUSED_GIT = """-c core.pager=x log|-c alias.x=log x|-c include.path=x log|-c url.x.insteadOf=y fetch
+-c safe.directory=/x log|--git-dir=/x log|--work-tree=/x log
+--exec-path=. status|--config-env=core.pager=X log|--namespace=x log|-p log
+diff --ext-diff|diff --ext-d|grep -Oless x|grep -O x|grep -lOsh x|grep --open-files-in-pager=sh x|grep --open=sh x
+filter-branch|submodule foreach ls|bisect run x|log --help|send-email x
+difftool|mergetool|help log|daemon|instaweb
+init --template=x|Status|rebase -x ls main|rebase --exec=ls main|rebase --ex ls main|rebase -ix ls
+archive --remote=x HEAD|clone -u x y|clone --upload-pack=x y|clone -c core.hooksPath=x y|clone --config x=y z
+clone --template=x y
+fetch --upload-pack=x o|pull --upload-pack x|push --receive-pack=x o|push --exec=x o|ls-remote --exec=x o|lfs pull
+config -e|config --edit|maintenance start|credential fill|remote-ext x y|-C /etc status|-C ../../.. status"""
+
+
+@pytest.mark.parametrize("cmd", each(REFUSED_GIT))
+async def test_what_would_start_programs_or_leave_is_refused(cmd: str) -> None:
+    for call in (git_operation(cmd), execute_shell(f"git {cmd}")):
+        with pytest.raises(ToolError):
+            await call
+
+
+@pytest.mark.parametrize("cmd", each(LOSING_GIT))
+def test_what_can_lose_work_asks_wherever_it_runs(cmd: str) -> None:
+    assert git_risk({"cmd": cmd}) is Risk.DESTRUCTIVE
+
+
+@pytest.mark.parametrize("cmd", each(KEEPING_GIT))
+def test_what_keeps_all_work_asks_only_where_nothing_confines_it(cmd: str) -> None:
+    assert git_risk({"cmd": cmd}) is Risk.EXECUTE
 
 
 @pytest.mark.parametrize(
@@ -134,7 +174,7 @@ grep -o x src/a.py|grep -rob x .|grep -nb x src/a.py|grep --only-matching x .|he
 tail -c 9 src/a.py|tail -f src/a.py|tail --follow src/a.py|ls -RL .|ls -L salida|ls -H salida|ls -lL|du -aL .
 du -D salida|du -H .|du --files0-from=x|wc --files0-from=x|wc --files0-from=salida|cat -- -salida|ls -- x
 stat -L salida|stat -Lc x src/a.py|cat --show-all src/a.py|cat *|cat a?b|cat {a,b}|cat "$HOME"|cat "`id`"
-echo "a'$(id)'b"|FOO=1 ls|ls # x|git grep --op=sh x|exec ls|ls\\ x|cat src/a.py salida|df /|uname /|ls src/../..
+echo "a'$(id)'b"|FOO=1 ls|ls # x|exec ls|ls\\ x|cat src/a.py salida|df /|uname /|ls src/../..
 cat <x|ls ~|du ..|cat !x|which -a /etc/x"""
 
 

@@ -28,12 +28,16 @@ from app.core.contracts.models import (
     ToolSchema,
 )
 from app.core.contracts.sessions import ChatBook, SessionInfo, SessionStore
+from app.core.contracts.undo import Change, Changes, Checkpoints, Point, Restored
 
 __all__ = [
     "Brain",
     "CallOptions",
+    "Change",
+    "Changes",
     "Channel",
     "ChatBook",
+    "Checkpoints",
     "Choice",
     "CommandResult",
     "Entry",
@@ -44,9 +48,11 @@ __all__ = [
     "ModelRequest",
     "Page",
     "Part",
+    "Point",
     "Project",
     "Provider",
     "Redactor",
+    "Restored",
     "RouteState",
     "RunLimits",
     "Sandbox",

@@ -12,6 +12,7 @@ const draft = `draft:${sessionId}`;
 const draftKey = `${draft}:key`;
 const talk = new Talk(byId("talk"), texts, {
   decide: (seq, decision) => act(`/api/v1/approvals/${sessionId}/${seq}`, { decision }),
+  undo: (line, answer) => act(`/api/v1/sessions/${sessionId}/undo`, { line, answer }),
   retry: () => act(`/api/v1/sessions/${sessionId}/retry`, {}),
 });
 let working = false;

@@ -9,7 +9,7 @@ const count = new Intl.NumberFormat("es");
 const dollars = new Intl.NumberFormat("es", { minimumFractionDigits: 4, maximumFractionDigits: 4 });
 
 export class Talk {
-  /** `actions`: {decide(seq, decision), retry()}; null in a transcript, where nothing can be pressed. */
+  /** `actions`: {decide(seq, decision), retry(), undo(seq, answer)}; null in a transcript, where nothing can be pressed. */
   constructor(root, texts, actions = null) {
     this.root = root;
     this.texts = texts;
@@ -17,6 +17,7 @@ export class Talk {
     this.seen = new Set();
     this.tools = new Map(); // call id → card
     this.questions = new Map(); // seq → element
+    this.offers = new Map(); // seq → the buttons of an offer to undo
     this.spent = new Map(); // turn → {input, output, cached, usd}
     this.preview = null;
     this.streamed = "";
@@ -66,11 +67,13 @@ export class Talk {
   }
 
   _command(line) {
+    const pressed = /^(\d+) /.exec(line.argument ?? "");
+    if (line.name === "deshacer" && pressed) return this.offers.get(Number(pressed[1]))?.remove();
     this.#place(line, make("p", { class: "note mine" }, `/${line.name} ${line.argument ?? ""}`.trim()));
   }
 
   _reply(line) {
-    this.#place(line, make("article", { class: "bubble notice", "aria-label": this.texts.nanobot }, markdown(line.content ?? "")));
+    this.#place(line, make("article", { class: "bubble notice", "aria-label": this.texts.nanobot }, markdown(line.content ?? ""), this.#undo(line)));
   }
 
   _assistant(line) {
@@ -91,6 +94,8 @@ export class Talk {
     if (line.final) {
       this.tools.forEach((card) => card.end());
       this.#place({ seq: line.seq + 0.9 }, this.#footer(line));
+      const undo = this.#undo(line);
+      if (undo) this.#place({ seq: line.seq + 0.95 }, undo);
     }
   }
 
@@ -161,6 +166,19 @@ export class Talk {
     card.append(verdict);
     if (card.contains(document.activeElement)) verdict.focus({ preventScroll: true });
     card.querySelector(".buttons")?.remove();
+  }
+
+  /** The buttons of an offer to undo; gone once one is pressed. */
+  #undo(line) {
+    if (!line.undo || !this.actions) return null;
+    const { kind, files, redo } = line.undo;
+    const press = (answer) => () => this.actions.undo(line.seq, answer);
+    const count = files > 1 ? fill(this.texts.undoFiles, { count: files }) : this.texts.undo;
+    const label = kind === "look" ? count : redo ? this.texts.redo : this.texts.undo;
+    const row = make("div", { class: "buttons" }, make("button", { type: "button", class: "undo", onclick: press("yes") }, label));
+    if (kind === "undo") row.append(make("button", { type: "button", class: "deny", onclick: press("no") }, this.texts.cancel));
+    this.offers.set(line.seq, row);
+    return row;
   }
 
   #stamp(line) {
