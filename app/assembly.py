@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app import __version__
@@ -18,19 +18,31 @@ from app.core.commands import Commands
 from app.core.context import AgentContext
 from app.core.contexts import Contexts
 from app.core.contracts import Brain, Channel, SessionStore
-from app.core.gates import announced, approved, build_handler, not_repeated, possible, rate_limited, timed, traced
+from app.core.gates import (
+    announced,
+    approved,
+    build_handler,
+    not_repeated,
+    possible,
+    rate_limited,
+    timed,
+    traced,
+    within_role,
+)
 from app.core.inbox import Inbox
 from app.core.live import LiveHub
 from app.core.loop import AgentLoop
 from app.core.machine import Machine, ToolLimits
+from app.core.pace import Pace
 from app.core.parts import Parts
+from app.core.roles import People, Role, person_of
 from app.core.status import MissingItem, StatusReport
 from app.core.toolkit import Toolbox
 from app.core.tools import ALL_TOOLS
 from app.core.turns import TurnRunner
 from app.core.undo import Undo, checkpointed
 from app.core.undo_policy import WithoutPoint
-from app.folders import prepare_folders
+from app.folders import guest_folders, prepare_folders
 from app.safety.bounds import Bounds
 from app.safety.checkpoints import ShadowCheckpoints
 from app.safety.fetch import WebFetcher
@@ -69,13 +81,34 @@ def build_machine(settings: Settings) -> Machine:
 
 def build_checkpoints(settings: Settings) -> ShadowCheckpoints:
     notes = [settings.workspace_dir / name for name in MEMORY_FILES]
-    bounds = Bounds(settings.projects_dirs, notes, _hidden(settings))
+    return _checkpoints(settings, "undo", Bounds(settings.projects_dirs, notes, _hidden(settings)), notes)
+
+
+def guest_checkpoints(settings: Settings) -> dict[str, ShadowCheckpoints]:
+    folders = guest_folders(settings)
+    hidden = _hidden(settings)
+    return {who: _checkpoints(settings, f"undo-{who}", Bounds([path], [], hidden), []) for who, path in folders.items()}
+
+
+def _checkpoints(settings: Settings, name: str, bounds: Bounds, notes: list[Path]) -> ShadowCheckpoints:
     most = settings.undo_max_mb * 1_000_000
-    return ShadowCheckpoints(settings.data_dir / "undo", bounds, notes, days=settings.undo_days, most_bytes=most)
+    return ShadowCheckpoints(settings.data_dir / name, bounds, notes, days=settings.undo_days, most_bytes=most)
 
 
 def _hidden(settings: Settings) -> list[Path]:
     return [CODE_DIR, settings.data_dir, Path(".env")]
+
+
+def people_of(settings: Settings) -> People:
+    in_use = settings.telegram_token is not None
+    return People(settings.owners, frozenset(settings.telegram_guests), strict=in_use)
+
+
+def guest_machines(settings: Settings, machine: Machine) -> dict[str, Machine]:
+    """The same machine, but each sees only a folder of its own. Raises ConfigError when that cannot be made."""
+    folders = guest_folders(settings)
+    hidden = _hidden(settings)
+    return {guest: replace(machine, workspace=Workspace([path], hidden=hidden)) for guest, path in folders.items()}
 
 
 def build_store(settings: Settings, hub: LiveHub) -> SessionManager:
@@ -91,14 +124,15 @@ def build_parts(
     store = store or build_store(settings, hub)
     machine = build_machine(settings)
     contexts = Contexts(store)
-    undo = Undo(build_checkpoints(settings), store)
+    undo = Undo(build_checkpoints(settings), store, guest_checkpoints(settings))
     approvals = Approvals(store, contexts, settings.approval_minutes, attended=attended)
     gates = (
         traced,
+        within_role,
         not_repeated,
         possible(machine),
         approved(approvals, settings.approvals, machine),
-        rate_limited(settings.tools_per_minute),
+        rate_limited(settings.tools_per_minute, settings.guest_tools_per_minute),
         checkpointed(undo, WithoutPoint(approvals, settings.approvals, store).ask),
         announced(store),
         timed(settings.tool_seconds + _GRACE_SECONDS),
@@ -114,6 +148,8 @@ def build_parts(
         surroundings=LocalSurroundings(settings.workspace_dir, settings.projects_dirs, machine.sandbox.shell_name),
         sink=hub,
         undo=undo,
+        people=people_of(settings),
+        guests=guest_machines(settings, machine),
     )
 
 
@@ -138,13 +174,14 @@ def build_house(settings: Settings, channels: Mapping[str, Channel], brain: Brai
     store = build_store(settings, hub)
     parts = build_parts(settings, store=store, hub=hub, brain=brain)
     loop = AgentLoop(settings, parts)
-    runner = TurnRunner(loop, store, parts.contexts, parts.approvals, hub)
+    pace = Pace(parts.people, settings.messages_per_minute, settings.guest_messages_per_minute)
+    runner = TurnRunner(loop, store, parts.contexts, parts.approvals, hub, pace)
     reporter = Reporter(settings, parts, runner)
     commands = Commands(store, parts.contexts, store.chats, runner, parts.surroundings, reporter.chat_text)
     commands.add("deshacer", parts.undo.command)
-    commands.on_forget = parts.undo.checkpoints.forget
+    commands.on_forget = parts.undo.forget
     runner.first = commands.run_in_lane
-    inbox = Inbox(store, store.chats, runner, commands, parts.approvals)
+    inbox = Inbox(store, store.chats, runner, commands, parts.approvals, parts.people)
     delivery = Delivery(store, parts.contexts, channels)
     hub.listen(delivery.on_event)
     return House(settings, hub, parts, store, loop, runner, commands, inbox, delivery, reporter)
@@ -176,7 +213,10 @@ class Reporter:
         )
 
     async def chat_text(self, ctx: AgentContext) -> str:
-        return texts.status_text(await self.report(), ctx.session_id, ctx.project)
+        if self._parts.people.role_in(ctx.session_id, ()) is Role.OWNER:
+            return texts.status_text(await self.report(), ctx.session_id, ctx.project)
+        spent = self._parts.brain.ledger.today(person_of(ctx.session_id))
+        return texts.guest_status(spent, self._settings.guest_daily_budget_usd)
 
     def _missing(self) -> list[MissingItem]:
         s = self._settings

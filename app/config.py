@@ -18,6 +18,7 @@ from pydantic import (
     SecretStr,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_settings import (
@@ -117,6 +118,7 @@ class Settings(BaseSettings):
     telegram_token: _Key | None = Field(None, validation_alias=AliasChoices("telegram_token", "telegram_bot_token"))
     telegram_user_id: _UserId | None = None
     telegram_allowed_users: Annotated[list[_UserId], NoDecode] = Field(default_factory=list[int])
+    telegram_guests: Annotated[list[_UserId], NoDecode] = Field(default_factory=list[int])
     telegram_api_base_url: _Url = "https://api.telegram.org"
     telegram_mode: Literal["auto", "polling", "webhook"] = "auto"
     public_url: _Url | None = None
@@ -155,7 +157,12 @@ class Settings(BaseSettings):
     allow_unconfined_shell: bool = False
     tool_seconds: float = Field(60, gt=0)
     tool_output_chars: int = Field(12_000, ge=1_000)
-    tools_per_minute: int = Field(60, ge=1)
+    tools_per_minute: int = Field(60, ge=1, description="calls of one user")
+    messages_per_minute: int = Field(30, ge=1, description="answers to one user; what comes faster waits")
+    user_daily_budget_usd: float | None = Field(None, ge=0, description="of each user; None: the global one alone")
+    guest_messages_per_minute: int = Field(6, ge=1)
+    guest_tools_per_minute: int = Field(20, ge=1)
+    guest_daily_budget_usd: float = Field(0.1, ge=0, description="of each guest, within the global one")
 
     # Server
     timezone: _Zone = "UTC"
@@ -192,6 +199,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "telegram_allowed_users",
+        "telegram_guests",
         "groq_fallback_models",
         "anthropic_fallback_models",
         "provider_order",
@@ -200,6 +208,14 @@ class Settings(BaseSettings):
     @classmethod
     def _comma_list(cls, value: object) -> object:
         return _split(value, r"[,\s]+")
+
+    @field_validator("telegram_guests")
+    @classmethod
+    def _no_owner_among_guests(cls, value: list[int], info: ValidationInfo) -> list[int]:
+        owners = {info.data.get("telegram_user_id"), *info.data.get("telegram_allowed_users", [])}
+        if owners & set(value):
+            raise ValueError(texts.GUEST_IS_OWNER)
+        return value
 
     @field_validator("projects_dirs", mode="before")
     @classmethod
@@ -255,7 +271,7 @@ class Settings(BaseSettings):
 
     @property
     def owners(self) -> frozenset[int]:
-        """Every Telegram user who may write; empty means nobody."""
+        """The Telegram users who may do everything. Nobody else but `telegram_guests` may write at all."""
         owner = [self.telegram_user_id] if self.telegram_user_id else []
         return frozenset(owner + self.telegram_allowed_users)
 

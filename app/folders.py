@@ -25,6 +25,14 @@ def prepare_folders(settings: Settings) -> None:
     _check_writable("DATA_DIR", settings.data_dir)
 
 
+def guest_folders(settings: Settings) -> dict[str, Path]:
+    """Each guest's own, by number. Raises ConfigError."""
+    folders = {str(guest): settings.workspace_dir / "invitados" / str(guest) for guest in settings.telegram_guests}
+    for folder in folders.values():
+        _make("WORKSPACE_DIR", folder)
+    return folders
+
+
 def _make(variable: str, folder: Path, mode: int = 0o777) -> None:
     try:
         folder.mkdir(mode, parents=True, exist_ok=True)

@@ -50,7 +50,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         for work in (
             brain.watch_models(),
             brain.warm_up_when_idle(),
-            keep_up(house.store, house.parts.undo.checkpoints),
+            keep_up(house.store, house.parts.undo),
         ):
             stack.callback(asyncio.create_task(work).cancel)
         house.parts.machine.sandbox.start()
@@ -68,7 +68,8 @@ async def _open(house: House, telegram: TelegramService) -> None:
     """Waits for a predecessor to leave the data folder, then takes up what it left open."""
     await telegram.open()
     await _take_folder(house)
-    house.parts.brain.ledger.restore(await recovery.spent_today(house.store, house.settings.timezone, time.time()))
+    spent = await recovery.spent_by_user(house.store, house.settings.timezone, time.time())
+    house.parts.brain.ledger.restore(sum(spent.values()), spent)
     house.parts.brain.on_notice = lambda text: _tell_owner(house, text)
     await recovery.resume(house.store, house.commands, house.runner, house.delivery.lanes.wake)
     key = await asyncio.to_thread(random_key, house.settings.data_dir / "secret.key")

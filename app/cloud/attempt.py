@@ -41,6 +41,9 @@ class Attempts:
         budget = self._manager.settings.daily_budget_usd
         if route.provider.paid and self._manager.ledger.committed() >= budget:
             raise OverBudget(texts.over_budget(budget), **route.origin.blame)
+        own = self._options.user_budget_usd
+        if route.provider.paid and own is not None and self._manager.ledger.committed(self._options.user) >= own:
+            raise OverBudget(texts.over_own_budget(own), **route.origin.blame)
 
     async def ask(self, route: Route, notes: tuple[Message, ...] = ()) -> Reply:
         """`notes` are added to the request. Raises a ProviderError, after taking back what was shown."""
@@ -72,7 +75,7 @@ class Attempts:
         """Holds back what the call will probably cost, so that calls at the same time keep to the budget together."""
         self.check_budget(route)
         usage = Usage(input=self.prompt_tokens(route), output=min(request.max_tokens, FAIR_OUTPUT))
-        with self._manager.ledger.reserved(self._price(route, usage)):
+        with self._manager.ledger.reserved(self._price(route, usage), self._options.user):
             yield
 
     async def _listen(self, route: Route, request: ModelRequest, progress: Progress) -> Reply:
@@ -103,7 +106,7 @@ class Attempts:
         route.breaker.record(True, self._manager.clock())
         route.succeeded()
         self._manager.meter.learn(route.model, self._raw_tokens, reply.usage.input)
-        self._manager.ledger.add(reply.usage)
+        self._manager.ledger.add(reply.usage, self._options.user)
         return reply
 
     def _judge(self, route: Route, error: BaseException, sent: float) -> None:
@@ -123,7 +126,7 @@ class Attempts:
         if not usage.input:  # it broke before saying so
             usage = usage.model_copy(update={"input": self.prompt_tokens(route)})
             usage = usage.model_copy(update={"usd": self._price(route, usage)})
-        self._manager.ledger.add(usage)
+        self._manager.ledger.add(usage, self._options.user)
         await self._options.spent(route.provider.name, route.model, usage)
 
     def _price(self, route: Route, usage: Usage) -> float:

@@ -18,12 +18,14 @@ from app.cloud.telegram_reading import (
     is_service,
     model_text,
     place_of,
+    sender_of,
     wording,
 )
 from app.cloud.telegram_takeover import Takeover, parse_takeover
 from app.cloud.undo_buttons import parse_undo
 from app.core import texts, texts_undo
 from app.core.inbox import Inbox, Press
+from app.core.roles import person_of
 
 _MOST_STRANGERS = 1_000
 _OURS = frozenset({MessageEntity.BOLD, MessageEntity.ITALIC, MessageEntity.CODE, MessageEntity.PRE})
@@ -31,17 +33,28 @@ _OURS = frozenset({MessageEntity.BOLD, MessageEntity.ITALIC, MessageEntity.CODE,
 
 @dataclass
 class BotContext:
-    """What the handlers need. `allowed`: numeric user ids; empty means nobody. `owner`: who is told of trouble."""
+    """What the handlers need. `allowed`, and `guests` with little: numeric user ids; empty means nobody.
+
+    `owner`: who is told of trouble.
+    """
 
     bot: Bot
     inbox: Inbox
     allowed: frozenset[int]
     username: str = ""
     owner: int | None = None
+    guests: frozenset[int] = frozenset()
     chores: Chores = field(default_factory=Chores)
     takeover: Takeover | None = None
     strangers: set[int] = field(default_factory=set[int])
     menu_shown: bool = False
+
+    def may_write(self, user: int) -> bool:
+        return user in self.allowed or user in self.guests
+
+    def chat_of(self, message: Message) -> str:
+        user = sender_of(message)
+        return chat_key(message, user if user in self.guests else None)
 
     async def introduce(self) -> None:
         """Learns who the bot is, the first time. Raises TelegramError."""
@@ -68,9 +81,10 @@ async def dispatch(update: Update, context: BotContext) -> None:
 async def handle_message(update: Update, context: BotContext) -> None:
     """Appends the message durably and returns; the lane runs load → process_message → save, delivery replies."""
     message = update.message
-    if message is None or message.from_user is None or message.from_user.is_bot:
+    sender = sender_of(message)
+    if message is None or sender is None:
         return
-    if message.from_user.id not in context.allowed:
+    if not context.may_write(sender):
         _greet_stranger(message, context)
         return
     if message.migrate_to_chat_id is not None:
@@ -84,11 +98,12 @@ async def handle_message(update: Update, context: BotContext) -> None:
 async def handle_edit(update: Update, context: BotContext) -> None:
     """Only words can be answered anew: a live location or a caption-less photo has none."""
     message = update.edited_message
-    if message is None or message.from_user is None or message.from_user.id not in context.allowed:
+    sender = sender_of(message)
+    if message is None or sender is None or not context.may_write(sender):
         return
     if not (message.text or message.caption) or not _is_for_us(message, context):
         return
-    chat, user, place, key = chat_key(message), _user(message), place_of(message), f"tg:{update.update_id}"
+    chat, user, place, key = context.chat_of(message), _user(message), place_of(message), f"tg:{update.update_id}"
     name, argument = command_of(message) or ("", "")
     if name and not (name == "nuevo" and argument):
         await context.inbox.edited_command(chat, name, argument, user, reply_to=place, key=key)
@@ -103,7 +118,7 @@ def _is_for_us(message: Message, context: BotContext) -> bool:
 
 
 async def _take_in(message: Message, key: str, context: BotContext) -> None:
-    chat, user, place = chat_key(message), _user(message), place_of(message)
+    chat, user, place = context.chat_of(message), _user(message), place_of(message)
     if command := command_of(message):
         await _command(message, command, key, context)
     elif words := message.text or message.caption:
@@ -117,7 +132,7 @@ async def _take_in(message: Message, key: str, context: BotContext) -> None:
 
 async def _command(message: Message, command: tuple[str, str], key: str, context: BotContext) -> None:
     """What stands behind /nuevo is the first message of the new conversation."""
-    chat, user, place = chat_key(message), _user(message), place_of(message)
+    chat, user, place = context.chat_of(message), _user(message), place_of(message)
     name, argument = command
     opening = argument if name == "nuevo" else ""
     await context.inbox.command(chat, name, "" if opening else argument, user, reply_to=place, key=key)
@@ -131,7 +146,7 @@ async def handle_callback(update: Update, context: BotContext) -> None:
     query = update.callback_query
     if query is None:
         return
-    if query.from_user.id not in context.allowed:
+    if query.from_user.is_bot or not context.may_write(query.from_user.id):
         context.chores.start("answer a stranger's press", query.answer())
         return
     if wish := parse_takeover(query.data or ""):
@@ -142,6 +157,9 @@ async def handle_callback(update: Update, context: BotContext) -> None:
         return
     choice, chat_id = parse_choice(query.data or ""), _pressed_in(query)
     taken, allow = False, False
+    if query.from_user.id in context.guests and (choice is None or not _is_his_own(choice[0], query.from_user.id)):
+        context.chores.start("answer a guest's press", query.answer(texts.NOT_YOUR_QUESTION))
+        return  # its buttons stay for whom they are for
     if choice is not None and chat_id is not None:
         session_id, asked, allow = choice
         by, key = str(query.from_user.id), f"tg:{update.update_id}"
@@ -159,6 +177,10 @@ async def _undo(query: CallbackQuery, session_id: str, seq: int, yes: bool, key:
     context.chores.start(
         "confirm a press", _confirm(query, context.bot, texts_undo.PRESSED if known else texts.QUESTION_GONE, "")
     )
+
+
+def _is_his_own(session_id: str, user: int) -> bool:
+    return person_of(session_id) == str(user)
 
 
 async def _take_over(query: CallbackQuery, name: str, take: bool, context: BotContext) -> None:

@@ -43,6 +43,8 @@ class Intake:
             self._context.chores.start("tell of the disk", words)
 
     async def _set_aside(self, item: Incoming) -> StorageError | None:
+        if item.sender is not None and not self._context.may_write(item.sender):
+            return None  # a stranger's: it leaves no trace
         try:
             await self._quarantine.keep(item)
         except StorageError as error:

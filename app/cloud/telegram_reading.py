@@ -15,10 +15,14 @@ _QUOTED_CHARS = 500
 _MOST_LINKS = 20
 
 
-def chat_key(message: Message) -> str:
-    """telegram_<user> in private; a group has its own, and so has each topic of either."""
+def chat_key(message: Message, guest: int | None = None) -> str:
+    """telegram_<user> in private; a group has its own, and so has each topic of either.
+
+    In a group each `guest` has one for himself: what owners do there is none of his business, nor his words theirs.
+    """
     private = message.chat.type == "private"
     key = f"telegram_{message.chat_id}" if private else group_key(message.chat_id)
+    key += f"-i{guest}" if guest is not None and not private else ""
     thread = _thread(message)
     return f"{key}-t{thread}" if thread else key
 
@@ -55,7 +59,19 @@ def is_addressed(message: Message, bot_id: int, username: str) -> bool:
             case _:
                 pass
     replied = message.reply_to_message
-    return replied is not None and replied.from_user is not None and replied.from_user.id == bot_id
+    if replied is None or replied.from_user is None or replied.forum_topic_created is not None:
+        return False  # in a topic that we opened, every message replies to its opening
+    return replied.from_user.id == bot_id
+
+
+def sender_of(message: Message | None) -> int | None:
+    """The person who wrote it, by number. None when that is nobody in particular: an anonymous admin, a channel, a bot.
+
+    Telegram puts a stand-in into `from` then, which is no bot for posts that come from a linked channel.
+    """
+    if message is None or message.from_user is None or message.from_user.is_bot or message.sender_chat is not None:
+        return None
+    return message.from_user.id
 
 
 def command_of(message: Message) -> tuple[str, str] | None:

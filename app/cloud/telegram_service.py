@@ -115,7 +115,9 @@ class TelegramService:
     def _receivers(self, bot: Bot, inbox: Inbox, key: bytes) -> Sequence[Receiver]:
         """The first one that will do."""
         settings, folder = self._settings, self._settings.data_dir
-        context = BotContext(bot, inbox, settings.owners, owner=settings.telegram_user_id)
+        context = BotContext(
+            bot, inbox, settings.owners, owner=settings.telegram_user_id, guests=frozenset(settings.telegram_guests)
+        )
         takeover = Takeover(bot, context.owner, context.chores, folder / "telegram.json")
         context.takeover = takeover
         self._context, self._takeover = context, takeover

@@ -33,6 +33,12 @@ class Incoming:
     update: Update | None
 
     @property
+    def sender(self) -> int | None:
+        """As far as it can be told of what cannot be read."""
+        found = [_fields(_fields(content).get("from")).get("id") for content in _fields(self.raw).values()]
+        return next((number for number in found if type(number) is int), None)
+
+    @property
     def chat(self) -> int | None:
         chat = self.update.effective_chat if self.update else None
         return chat.id if chat else None
@@ -59,9 +65,13 @@ class Updates:
         return cast("list[Incoming]", items)
 
 
+def _fields(raw: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", raw) if isinstance(raw, dict) else {}
+
+
 def read_update(raw: object, bot: Bot) -> Incoming | None:
     """None when it is no update at all."""
-    fields = cast("dict[str, Any]", raw) if isinstance(raw, dict) else {}
+    fields = _fields(raw)
     number, update = fields.get("update_id"), None
     if type(number) is not int:
         return None

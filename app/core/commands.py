@@ -15,8 +15,10 @@ from app.core.contexts import Contexts
 from app.core.contracts import ChatBook, Project, SessionStore, Surroundings
 from app.core.errors import NanobotError
 from app.core.events import CommandLine, Line, ProjectLine, ReplyLine, RetryLine, Said
+from app.core.roles import Role
 from app.core.turns import TurnRunner
 
+FOR_OWNERS = "solo-dueño"  # what a guest's command becomes that is not his; nobody can type it
 Status = Callable[[AgentContext], Awaitable[str]]
 Wanted = Callable[[AgentContext, CommandLine], bool]
 IN_LANE = frozenset({"deshacer"})
@@ -39,6 +41,7 @@ class Commands:
         self.on_forget: Callable[[str], Awaitable[None]] = _nothing
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._known: dict[str, Answer] = {
+            FOR_OWNERS: self._for_owners,
             "start": self._start,
             "ayuda": self._help,
             "nuevo": self._new,
@@ -94,10 +97,16 @@ class Commands:
             return texts.COMMAND_BROKE
 
     async def _start(self, ctx: AgentContext, command: CommandLine) -> str:
-        return texts.WELCOME
+        return texts.WELCOME if self._is_owners(ctx) else texts.GUEST_WELCOME
 
     async def _help(self, ctx: AgentContext, command: CommandLine) -> str:
-        return texts.HELP
+        return texts.HELP if self._is_owners(ctx) else texts.GUEST_HELP
+
+    async def _for_owners(self, ctx: AgentContext, command: CommandLine) -> str:
+        return texts.only_owners(command.argument)
+
+    def _is_owners(self, ctx: AgentContext) -> bool:
+        return self._runner.people.role_in(ctx.session_id, ()) is Role.OWNER
 
     async def _attachment(self, ctx: AgentContext, command: CommandLine) -> str:
         return texts.ONLY_TEXT

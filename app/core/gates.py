@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from aiolimiter import AsyncLimiter
 from loguru import logger
@@ -20,11 +20,13 @@ from app.core.errors import NanobotError, ToolError
 from app.core.events import ToolStartedLine
 from app.core.machine import Machine, folder
 from app.core.messages import ToolCall, ToolResult
+from app.core.roles import GUEST_RISKS, GUEST_TOOLS, Role
 from app.core.toolkit import Risk, Tool, Toolbox, canonical
 from app.core.turn import Turn, current_turn
 
 _COMMANDS = {"execute_shell", "git_operation"}
 _SAME_RESULT_LIMIT = 2
+_MOST_LIMITERS = 1_000
 _DURATION = re.compile(r"\b\d+\.\d s\b(?=[^\n]*\]$)")  # in the last line of a command's report
 
 
@@ -96,16 +98,39 @@ def traced(handler: Handler) -> Handler:
     return gate
 
 
-def rate_limited(per_minute: int) -> Gate:
-    """Per session; a call over the limit waits for its place."""
-    limiters: WeakKeyDictionary[object, AsyncLimiter] = WeakKeyDictionary()
+def within_role(handler: Handler) -> Handler:
+    """A guest's model is offered few tools; what it calls all the same does not run."""
+
+    async def gate(invocation: Invocation) -> str:
+        standing = invocation.turn.standing if invocation.turn else None
+        if standing is not None and standing.role is not Role.OWNER:
+            allowed = invocation.tool.name in GUEST_TOOLS and invocation.risk in GUEST_RISKS
+            if not (allowed and standing.role is Role.GUEST):
+                raise ToolError(texts.GUEST_MAY_NOT)
+        return await handler(invocation)
+
+    return gate
+
+
+def rate_limited(per_minute: int, guest_per_minute: int) -> Gate:
+    """Per user, over all sessions; a call over the limit waits for its place."""
+    limiters: OrderedDict[str, AsyncLimiter] = OrderedDict()
+
+    def limiter_of(turn: Turn) -> AsyncLimiter:
+        standing = turn.standing
+        guest = standing is not None and standing.role is not Role.OWNER
+        user = (standing and standing.user) or turn.ctx.session_id
+        limiter = limiters.setdefault(user, AsyncLimiter(guest_per_minute if guest else per_minute, 60))
+        limiters.move_to_end(user)
+        if len(limiters) > _MOST_LIMITERS:
+            limiters.popitem(last=False)
+        return limiter
 
     def wrap(handler: Handler) -> Handler:
         async def gate(invocation: Invocation) -> str:
             if invocation.turn is None:
                 return await handler(invocation)
-            limiter = limiters.setdefault(invocation.turn.ctx, AsyncLimiter(per_minute, 60))
-            async with limiter:
+            async with limiter_of(invocation.turn):
                 return await handler(invocation)
 
         return gate

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from app.core import texts
 from app.core.approvals import Approvals, Decision
-from app.core.commands import IN_LANE, Commands
+from app.core.commands import FOR_OWNERS, IN_LANE, Commands
 from app.core.context import chat_of
 from app.core.contracts import ChatBook, SessionStore
 from app.core.errors import StorageError
 from app.core.events import AssistantLine, CommandLine, ReplyLine, ReplyTo, UserLine
+from app.core.roles import GUEST_COMMANDS, People, Role
 from app.core.turns import TurnRunner
 
 _EDITABLE_SECONDS = 48 * 3600  # how long a chat lets people change what they wrote
@@ -38,12 +39,14 @@ class Inbox:
         runner: TurnRunner,
         commands: Commands,
         approvals: Approvals,
+        people: People,
     ) -> None:
         self._store = store
         self._chats = chats
         self._runner = runner
         self._commands = commands
         self._approvals = approvals
+        self._people = people
         self._unanswered: set[str] = set()
 
     async def message(
@@ -137,13 +140,17 @@ class Inbox:
 
         `chat_id`: where a button was pressed; it must be the chat that was asked.
         """
+        if not self._people.may_decide(by, session_id):
+            return False
         decided = await self._approvals.decide(session_id, asked, decision, by, key, chat_id)
         if decided:
             self._runner.wake(session_id)
         return decided
 
     async def undo_pressed(self, session_id: str, seq: int, press: Press) -> bool:
-        """A button below line `seq`. False when there is none, or not in that chat."""
+        """A button below line `seq`. False when there is none, or not in that chat, or not for whoever presses."""
+        if not self._people.may_decide(press.by, session_id):
+            return False
         lines = await self._store.read_lines(session_id, after=max(0, seq - 1))
         line = next((line for line in lines if line.seq == seq), None)
         place = line.reply_to if isinstance(line, AssistantLine | ReplyLine) and line.undo else None
@@ -177,6 +184,8 @@ class Inbox:
 
     async def _carry_out(self, session_id: str, line: CommandLine) -> int:
         """A command whose effect the disk refused is carried out with the next one, or with its own next delivery."""
+        if line.name not in GUEST_COMMANDS and self._people.role(line.user_id) is not Role.OWNER:
+            line = line.model_copy(update={"name": FOR_OWNERS, "argument": line.name})
         self._unanswered.add(session_id)
         written = await self._store.append(session_id, line)
         seq = written[0].seq if written else 0

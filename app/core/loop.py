@@ -15,15 +15,10 @@ from weakref import WeakValueDictionary
 from loguru import logger
 
 from app.core import prompt, texts
-from app.core.approvals import digest
 from app.core.bounds import Bounds
 from app.core.compaction import compact, is_full, room
 from app.core.context import AgentContext
-from app.core.contracts import (
-    CallOptions,
-    LiveEvent,
-    ModelRequest,
-)
+from app.core.contracts import CallOptions, LiveEvent, ModelRequest
 from app.core.defaults import default_parts
 from app.core.errors import NanobotError, ProviderError, Steered, TooLarge, TurnInterrupted, WorkspaceError
 from app.core.events import AssistantLine, ToolResultLine, UsageLine
@@ -31,7 +26,9 @@ from app.core.gates import invoke
 from app.core.machine import folder, use_folder, use_machine
 from app.core.messages import Message, Reply, ToolCall, ToolResult, Usage, as_calls, as_messages
 from app.core.parts import Parts
+from app.core.paying import may_pay
 from app.core.replies import whole_reply
+from app.core.roles import Role, Standing
 from app.core.toolkit import Risk
 from app.core.turn import Turn, current_turn, turn_of
 
@@ -59,8 +56,9 @@ class AgentLoop:
             with turn_of(Turn(ctx, self._settings.turn_seconds)) as turn:
                 await self.save_session(ctx)
                 await self._parts.store.refresh(ctx)
-                use_machine(self._parts.machine)
-                use_folder(self._folder(ctx))
+                turn.standing = self._parts.standing(ctx)
+                use_machine(turn.standing.machine)
+                use_folder(self._folder(turn.standing, ctx))
                 self._emit(LiveEvent("working", reply_to=ctx.reply_to))
                 try:
                     return await self._answer(turn)
@@ -70,10 +68,9 @@ class AgentLoop:
     async def call_llm(self, messages: Sequence[Message | Mapping[str, object]], model: str = "") -> Reply:
         """One reply of the first model that can give one. Raises ProviderError and TurnPostponed."""
         turn = current_turn()
-        schemas = self._parts.toolbox.schemas
+        schemas = self._standing.toolbox.schemas
         window = self._parts.brain.window_tokens()
-        where = str(folder() if turn else self._parts.machine.workspace.roots[0])
-        system = await prompt.system_prompt(self._parts.surroundings, where, schemas)
+        system = await self._system_prompt(turn)
         shown = prompt.clip(prompt.dress(as_messages(messages), self._settings.timezone), window // 4)
         request = ModelRequest(
             messages=prompt.squeeze(shown, room(self._parts.brain)),
@@ -87,7 +84,7 @@ class AgentLoop:
 
     async def execute_tools(self, tool_calls: Sequence[ToolCall | Mapping[str, Any]]) -> list[ToolResult]:
         """Neighbouring read-only calls run side by side, the others in order; each result is logged as it ends."""
-        use_machine(self._parts.machine)
+        use_machine(self._standing.machine)
         results: list[ToolResult] = []
         for reads, calls in groupby(as_calls(tool_calls), key=self._only_reads):
             if reads:
@@ -139,6 +136,9 @@ class AgentLoop:
     async def _answer(self, turn: Turn) -> str:
         ctx = turn.ctx
         first_open = ctx.turn
+        if self._standing.role is Role.NOBODY:
+            await self.close_turn(ctx, texts.NO_LONGER_ALLOWED)
+            return texts.NO_LONGER_ALLOWED
         try:
             while ctx.turn and ctx.turn == first_open:
                 self._check_leaving()
@@ -150,7 +150,8 @@ class AgentLoop:
                 await self._parts.store.refresh(ctx)
         except ProviderError as error:
             logger.warning("turn {} of {} failed: {}", ctx.turn, ctx.session_id, error)
-            await self._record(self._failure(ctx, texts.turn_failed(error)))
+            guest = self._standing.role is Role.GUEST
+            await self._record(self._failure(ctx, texts.GUEST_TURN_FAILED if guest else texts.turn_failed(error)))
         except (NanobotError, asyncio.CancelledError):
             raise
         except Exception:  # noqa: BLE001  boundary: a bug must not leave the chat without an answer, nor retry it for ever
@@ -213,13 +214,14 @@ class AgentLoop:
 
     async def _execute(self, call: ToolCall) -> ToolResult:
         turn = current_turn()
+        here = self._standing
         if turn is None:
-            return await invoke(self._parts.handler, self._parts.toolbox, self._parts.machine, call)
+            return await invoke(self._parts.handler, here.toolbox, here.machine, call)
         self._check_leaving()
         if refusal := self._bounds.refusal(turn, call):
             result = ToolResult(call_id=call.id, name=call.name, content=refusal, is_error=True)
         else:
-            result = await invoke(self._parts.handler, self._parts.toolbox, self._parts.machine, call)
+            result = await invoke(self._parts.handler, here.toolbox, here.machine, call)
         await self._record(ToolResultLine(turn=turn.ctx.turn, **result.model_dump()))
         return result
 
@@ -228,16 +230,28 @@ class AgentLoop:
 
     # ------------------------------------------------------------ small parts
 
+    @property
+    def _standing(self) -> Standing:
+        turn = current_turn()
+        return (turn and turn.standing) or Standing(Role.OWNER, "", self._parts.toolbox, self._parts.machine)
+
+    async def _system_prompt(self, turn: Turn | None) -> str:
+        here = self._standing
+        if here.role is not Role.OWNER:
+            return texts.guest_prompt(has_tools=bool(here.toolbox.schemas))
+        where = str(folder() if turn else here.machine.workspace.roots[0])
+        return await prompt.system_prompt(self._parts.surroundings, where, here.toolbox.schemas)
+
     def _check_leaving(self) -> None:
         if self._leaving:
             raise TurnInterrupted
 
     def _only_reads(self, call: ToolCall) -> bool:
-        return self._parts.toolbox.risk(call.name, call.arguments) is Risk.READ
+        return self._standing.toolbox.risk(call.name, call.arguments) is Risk.READ
 
-    def _folder(self, ctx: AgentContext) -> Path:
-        """The chat's project; the first root when there is none or it is gone."""
-        workspace = self._parts.machine.workspace
+    def _folder(self, standing: Standing, ctx: AgentContext) -> Path:
+        """The chat's project; the first root when there is none, or it is gone or out of reach."""
+        workspace = standing.machine.workspace
         try:
             return workspace.resolve(ctx.project or ".", workspace.roots[0])
         except WorkspaceError:
@@ -275,16 +289,6 @@ class AgentLoop:
 
         now = asyncio.get_running_loop().time()
         deadline = max(turn.deadline, now + 60) if turn else now + self._settings.turn_seconds
-        return CallOptions(deadline=deadline, emit=emit, spent=self._spent, may_pay=partial(self._may_pay, turn))
-
-    async def _may_pay(self, turn: Turn | None, provider: str) -> bool:
-        """Raises Steered when the user writes instead of answering."""
-        approvals = self._parts.approvals
-        if turn is None or not approvals.attended:
-            return False
-        bound_to = digest("pay", provider, str(turn.ctx.turn))
-        call_id, question = f"pay-{provider}-{turn.ctx.turn}", texts.pay_question(provider)
-        decision = await approvals.ask(turn.ctx, call_id, "pay", question, bound_to)
-        if decision == "skipped":
-            raise Steered
-        return decision == "allow"
+        here, s = self._standing, self._settings
+        own = s.user_daily_budget_usd if here.role is Role.OWNER else s.guest_daily_budget_usd
+        return CallOptions(deadline, emit, self._spent, partial(may_pay, self._parts.approvals, turn), here.user, own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -10,7 +11,8 @@ from loguru import logger
 
 from app.core.commands import Commands
 from app.core.contracts import SessionStore
-from app.core.events import AssistantLine, ResumedLine, SummaryLine, UsageLine
+from app.core.events import AssistantLine, ResumedLine, SummaryLine, UsageLine, UserLine
+from app.core.roles import person_of
 from app.core.turns import TurnRunner
 
 Wake = Callable[[str], None]
@@ -54,10 +56,18 @@ async def _resume_one(
 
 async def spent_today(store: SessionStore, zone: str, now: float) -> float:
     """US dollars of today's model calls, from the logs: the budget survives restarts."""
+    return sum((await spent_by_user(store, zone, now)).values())
+
+
+async def spent_by_user(store: SessionStore, zone: str, now: float) -> dict[str, float]:
+    """Of each user; '' of those who have no name."""
     midnight = datetime.fromtimestamp(now, ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
-    since, total = midnight.timestamp(), 0.0
+    since, spent = midnight.timestamp(), defaultdict[str, float](float)
     for session_id in await store.touched_since(since):
+        writers: dict[int, str] = {}
         for line in await store.read_lines(session_id):
-            if line.ts >= since and isinstance(line, AssistantLine | SummaryLine | UsageLine):
-                total += line.usage.usd
-    return total
+            if isinstance(line, UserLine):
+                writers[line.seq] = line.user_id
+            elif line.ts >= since and isinstance(line, AssistantLine | SummaryLine | UsageLine):
+                spent[writers.get(line.turn) or person_of(session_id)] += line.usage.usd
+    return dict(spent)

@@ -13,6 +13,7 @@ MUST_BE_HOST = "debe ser una dirección IP o un nombre de equipo, por ejemplo 12
 MUST_BE_KEY = "debe ser la clave tal como te la dieron: sin espacios, acentos ni saltos de línea"
 MUST_BE_PASSWORD = "debe poder escribirse con el teclado; si lleva acentos, guárdala con codificación UTF-8"  # noqa: S105
 MUST_BE_TIMEZONE = "debe ser una zona horaria de la IANA, por ejemplo Europe/Madrid o America/Bogota"
+GUEST_IS_OWNER = "nombra a alguien que ya está en TELEGRAM_USER_ID o TELEGRAM_ALLOWED_USERS: déjalo en un solo sitio"
 MUST_BE_PROVIDERS = "debe ser una lista separada por comas con groq, anthropic o local"
 MUST_BE_PATH = "no lleva a ninguna carpeta: escribe la ruta completa, sin ~"
 CONTROL_IN_PATH = "lleva un salto de línea u otro carácter invisible: escribe las rutas de Windows sin comillas dobles"
@@ -241,5 +242,6 @@ def telegram_refused(detail: str) -> str:
 
 
 from app.core.texts_chat import *  # noqa: E402, F403
+from app.core.texts_people import *  # noqa: E402, F403
 from app.core.texts_prompt import *  # noqa: E402, F403
 from app.core.texts_tools import *  # noqa: E402, F403

@@ -18,7 +18,11 @@ BEHIND_A_PROXY = (
 )
 UNKNOWN_HOST = "Nanobot no atiende en esta dirección. Si es la suya, ponla en PUBLIC_URL y reinicia Nanobot."
 FOREIGN_PAGE = "Esta petición viene de otra página, y no la acepto. Ábrelo desde el panel de Nanobot."
-LOG_IN_FIRST = "Entra primero en el panel con tu contraseña."
+LOG_IN_FIRST = "Entra primero en el panel con tu contraseña, o envía un token que valga."
+READ_ONLY_TOKEN = "Este token solo lee."  # noqa: S105
+TOO_SLOW = "La petición tarda demasiado en llegar."
+TOO_MANY_STREAMS = "Hay demasiadas páginas abiertas a la vez: cierra alguna."
+TOKEN_SCOPE = "Di si el token solo lee o también escribe."  # noqa: S105
 WRONG_PASSWORD = "La contraseña no es correcta."  # noqa: S105
 WRONG_CODE = "El código no es correcto. Está en el registro de Nanobot: vale el último que aparezca."
 PASSWORDS_DIFFER = "Las dos contraseñas no son iguales."
@@ -32,6 +36,14 @@ FORM_EXPIRED = "El formulario ha caducado. Vuelve atrás, recarga la página y p
 
 def password_length(shortest: int, longest: int) -> str:
     return f"La contraseña debe tener entre {shortest} y {longest} caracteres."
+
+
+def token_name(longest: int) -> str:
+    return f"Un token necesita un nombre de hasta {longest} letras, para que lo reconozcas."
+
+
+def too_many_tokens(most: int) -> str:
+    return f"Ya hay {most} tokens: revoca alguno que no uses."
 
 
 def configured_password_too_long(longest: int) -> str:

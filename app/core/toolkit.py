@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast, get_type_hints
@@ -76,8 +76,17 @@ class Toolbox:
 
     def __init__(self, functions: Iterable[ToolFunction]) -> None:
         tools = [cast(Tool, getattr(function, "__tool__")) for function in functions]  # noqa: B009
-        self._tools = {t.name: t for t in tools}
-        self.schemas: tuple[ToolSchema, ...] = tuple(t.schema for t in tools)
+        self._take({t.name: t for t in tools})
+
+    def only(self, names: Container[str]) -> Toolbox:
+        """The same tools, but none that is not named."""
+        fewer = Toolbox(())
+        fewer._take({name: tool for name, tool in self._tools.items() if name in names})
+        return fewer
+
+    def _take(self, tools: dict[str, Tool]) -> None:
+        self._tools = tools
+        self.schemas: tuple[ToolSchema, ...] = tuple(t.schema for t in tools.values())
 
     def get(self, name: str) -> Tool:
         """Raises ToolError that lists what there is."""

@@ -10,17 +10,22 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from app.core.context import AgentContext
+from app.core.roles import Standing
 
 
 @dataclass
 class Turn:
-    """`deadline` in loop.time(); `waited` seconds spent on the user's decisions do not count against it."""
+    """`deadline` in loop.time(); `waited` seconds spent on the user's decisions do not count against it.
+
+    `standing`: what it may use, known once its messages are read.
+    """
 
     ctx: AgentContext
     seconds: float
     began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     waited: float = 0.0
     goes_on_without_undo: bool = False  # said by the user
+    standing: Standing | None = None
     results: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])
 
     @property

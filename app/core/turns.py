@@ -15,17 +15,21 @@ from app.core.errors import TurnInterrupted, TurnPostponed
 from app.core.events import ReplyLine
 from app.core.lanes import Lanes
 from app.core.loop import AgentLoop
+from app.core.pace import Pace
 
 
 class TurnRunner:
     def __init__(
-        self, loop: AgentLoop, store: SessionStore, contexts: Contexts, approvals: Approvals, sink: EventSink
-    ) -> None:
+        self, loop: AgentLoop, store: SessionStore, contexts: Contexts, approvals: Approvals, sink: EventSink,
+        pace: Pace,
+    ) -> None:  # fmt: skip
         self._loop = loop
         self._store = store
         self._contexts = contexts
         self._approvals = approvals
         self._sink = sink
+        self._pace = pace
+        self.people = pace.people
         self._told_to_wait: set[tuple[str, int]] = set()
         self._stopping: set[str] = set()
         self.first: Callable[[str], Awaitable[None]] = _nothing  # what is done before a session's turns
@@ -61,6 +65,7 @@ class TurnRunner:
         ctx = await self._contexts.get(session_id)
         while ctx.conversation.open:
             try:
+                self._pace.check(ctx)
                 await self._loop.process_message(ctx)
             except TurnInterrupted:
                 return

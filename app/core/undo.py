@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from loguru import logger
@@ -22,6 +22,7 @@ from app.core.gates import Gate, Handler, Invocation
 from app.core.git_rules import understand
 from app.core.git_run import place_of
 from app.core.machine import folder
+from app.core.roles import person_of
 from app.core.toolkit import Risk
 from app.core.tools import split_git
 from app.core.turn import Turn
@@ -36,9 +37,23 @@ AskWithout = Callable[[Invocation, str], Awaitable[None]]
 
 
 class Undo:
-    def __init__(self, checkpoints: Checkpoints, store: SessionStore) -> None:
-        self.checkpoints = checkpoints
+    def __init__(
+        self, checkpoints: Checkpoints, store: SessionStore, guests: Mapping[str, Checkpoints] | None = None
+    ) -> None:
+        """`guests`: by number; a guest's points hold nothing but that guest's own folder."""
+        self._owners = checkpoints
+        self._guests = guests or {}
         self._store = store
+
+    def checkpoints(self, session_id: str) -> Checkpoints:
+        return self._guests.get(person_of(session_id), self._owners)
+
+    async def forget(self, session_id: str) -> None:
+        await self.checkpoints(session_id).forget(session_id)
+
+    async def tidy(self) -> None:
+        for checkpoints in (self._owners, *self._guests.values()):
+            await checkpoints.tidy()
 
     # ------------------------------------------------------------ in a turn
 
@@ -46,12 +61,12 @@ class Undo:
         """A point for the turn, unless it has one that holds what this call is about. Raises CheckpointError."""
         turn = invocation.turn
         touches = invocation.risk is not Risk.READ and invocation.tool.name not in _ELSEWHERE
-        if turn is None or not touches or self.checkpoints.off_because:
+        if turn is None or not touches or self._owners.off_because:
             return
         ctx = turn.ctx
         began = ctx.conversation.open[ctx.turn].ts if ctx.turn in ctx.conversation.open else 0.0
         places = [folder(), *_places(invocation)]
-        made = self.checkpoints.before_turn(ctx.session_id, ctx.turn, began, places)
+        made = self.checkpoints(ctx.session_id).before_turn(ctx.session_id, ctx.turn, began, places)
         try:
             await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(made)), WAIT_SECONDS)
         except TimeoutError:
@@ -60,15 +75,15 @@ class Undo:
     async def offer(self, turn: Turn) -> UndoOffer | None:
         """The button below an answer, when the turn has changed files. Never raises."""
         ctx = turn.ctx
-        if self.checkpoints.off_because or ctx.turn not in ctx.conversation.open:
+        if self._owners.off_because or ctx.turn not in ctx.conversation.open:
             return None
-        began = ctx.conversation.open[ctx.turn].ts
+        began, kept = ctx.conversation.open[ctx.turn].ts, self.checkpoints(ctx.session_id)
         try:
             async with asyncio.timeout(OFFER_SECONDS):
-                points = [p for p in await self.checkpoints.points(ctx.session_id) if _is_of(p, ctx.turn, began)]
+                points = [p for p in await kept.points(ctx.session_id) if _is_of(p, ctx.turn, began)]
                 if not points:
                     return None
-                changes = await self.checkpoints.changes(points[-1])
+                changes = await kept.changes(points[-1])
         except TimeoutError:
             return None
         except CheckpointError as error:
@@ -80,7 +95,7 @@ class Undo:
     # ------------------------------------------------------------ /deshacer
 
     async def command(self, ctx: AgentContext, command: CommandLine) -> str | Said:
-        if reason := self.checkpoints.off_because:
+        if reason := self._owners.off_because:
             return texts.unavailable(reason)
         asked = _ARGUMENT.fullmatch(command.argument.strip())
         if asked is None:
@@ -105,30 +120,32 @@ class Undo:
             return await self._bring_back(ctx, point, cause)
         if point.used_by:
             return texts.ALREADY_UNDONE
-        changes = await self.checkpoints.changes(point)
+        changes = await self.checkpoints(ctx.session_id).changes(point)
         if offer.kind == "look" or (changes and changes.digest != offer.seen):
             return _review(point, changes, again=offer.kind != "look")
         return await self._bring_back(ctx, point, cause)
 
     async def _review_last(self, ctx: AgentContext) -> str | Said:
         """Of the last message that changed something and is not undone; one that left no trace is passed over."""
-        for point in reversed(await self.checkpoints.points(ctx.session_id)):
-            if point.kind == "turn" and not point.used_by and (changes := await self.checkpoints.changes(point)):
+        kept = self.checkpoints(ctx.session_id)
+        for point in reversed(await kept.points(ctx.session_id)):
+            if point.kind == "turn" and not point.used_by and (changes := await kept.changes(point)):
                 return _review(point, changes, again=False)
         return texts.NOTHING_TO_UNDO
 
     async def _bring_back(self, ctx: AgentContext, point: Point, cause: str) -> Said:
         """Each step may be done again: the present is kept, then it is noted who undoes, then it is done."""
-        before = await self.checkpoints.before_undo(point, cause)
-        points = await self.checkpoints.points(ctx.session_id)
+        kept = self.checkpoints(ctx.session_id)
+        before = await kept.before_undo(point, cause)
+        points = await kept.points(ctx.session_id)
         if point.kind == "turn":
             later = [p for p in points if p.kind == "turn" and p.made >= point.made and not p.used_by]
-            await self.checkpoints.mark(later, cause)
+            await kept.mark(later, cause)
         else:
-            await self.checkpoints.mark([p for p in points if p.used_by == point.cause], "")
-            await self.checkpoints.mark([point], cause)
-        restored = await self.checkpoints.restore(point)
-        back = await self.checkpoints.changes(before)
+            await kept.mark([p for p in points if p.used_by == point.cause], "")
+            await kept.mark([point], cause)
+        restored = await kept.restore(point)
+        back = await kept.changes(before)
         logger.info("undo of {}: {} file(s), {} failed", ctx.session_id, restored.files, len(restored.failed))
         offer = UndoOffer(kind="redo", point=before.id, seen=back.digest, redo=True)
         if point.kind == "undo":
@@ -146,7 +163,7 @@ class Undo:
         return None
 
     async def _point(self, ctx: AgentContext, point_id: str) -> Point:
-        for point in await self.checkpoints.points(ctx.session_id):
+        for point in await self.checkpoints(ctx.session_id).points(ctx.session_id):
             if point.id == point_id:
                 return point
         raise CheckpointError(texts.POINT_GONE)

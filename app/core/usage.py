@@ -6,7 +6,8 @@ import asyncio
 import importlib
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
 from math import ceil
@@ -111,31 +112,38 @@ class Ledger:
         self._zone = ZoneInfo(timezone)
         self._clock = clock
         self._day = self._date()
-        self._usd = 0.0
-        self._reserved = 0.0
+        self._usd: defaultdict[str, float] = defaultdict(float)  # by user; '' are all of them together
+        self._reserved: defaultdict[str, float] = defaultdict(float)
 
-    def add(self, usage: Usage) -> None:
-        self._usd = self.today() + usage.usd
+    def add(self, usage: Usage, user: str = "") -> None:
+        self.today()  # not to yesterday's
+        for name in {"", user}:
+            self._usd[name] += usage.usd
 
-    def today(self) -> float:
+    def today(self, user: str = "") -> float:
+        """Of one user; of all when none is named."""
         if (day := self._date()) != self._day:
-            self._day, self._usd = day, 0.0
-        return self._usd
+            self._day = day
+            self._usd.clear()
+        return self._usd.get(user, 0.0)
 
-    def committed(self) -> float:
-        return self.today() + self._reserved
+    def committed(self, user: str = "") -> float:
+        return self.today(user) + self._reserved.get(user, 0.0)
 
     @contextmanager
-    def reserved(self, usd: float) -> Generator[None]:
-        self._reserved += usd
+    def reserved(self, usd: float, user: str = "") -> Generator[None]:
+        for name in {"", user}:
+            self._reserved[name] += usd
         try:
             yield
         finally:
-            self._reserved -= usd
+            for name in {"", user}:
+                self._reserved[name] -= usd
 
-    def restore(self, amount: float) -> None:
-        """`amount`: what the logs say was spent today, calls of this process included or not yet made."""
-        self._usd = max(self.today(), amount)
+    def restore(self, amount: float, by_user: Mapping[str, float] | None = None) -> None:
+        """What the logs say was spent today, calls of this process included or not yet made."""
+        for name, usd in {**(by_user or {}), "": amount}.items():
+            self._usd[name] = max(self.today(name), usd)
 
     def _date(self) -> date:
         return datetime.fromtimestamp(self._clock(), self._zone).date()

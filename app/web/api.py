@@ -15,13 +15,13 @@ from app.core.context import check_session_id
 from app.core.events import CommandLine, UserLine
 from app.core.inbox import Press
 from app.web.gate import MOST_TEXT
-from app.web.parts import PartsHere, WebParts
+from app.web.parts import BY_TOKEN, PartsHere, UserHere, WebParts
+from app.web.problems import problems
 
-USER = "web"
 _FRESH = re.compile(r"web_[0-9a-f]{12}")
 _COMMAND = re.compile(r"/(?P<name>\w+)(?:\s+(?P<argument>.*))?", re.DOTALL)
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", dependencies=[BY_TOKEN], responses=problems(507))
 
 
 def _whole(text: str) -> str:
@@ -62,7 +62,10 @@ class Outcome(BaseModel):
 
 @router.post("/chat", status_code=202)
 async def chat(
-    message: ChatMessage, parts: PartsHere, idempotency_key: Annotated[IdempotencyKey | None, Header()] = None
+    message: ChatMessage,
+    parts: PartsHere,
+    user: UserHere,
+    idempotency_key: Annotated[IdempotencyKey | None, Header()] = None,
 ) -> Accepted:
     text = message.text.strip()
     if not text:
@@ -76,18 +79,18 @@ async def chat(
         name, argument = command["name"].lower(), (command["argument"] or "").strip()
         if name == "nuevo":  # a conversation of the web has no chat whose pointer could move
             return Accepted(session_id=_new_session(key), id=0)
-        seq = await parts.inbox.session_command(session_id, name, argument, USER, key=key)
+        seq = await parts.inbox.session_command(session_id, name, argument, user, key=key)
         if (await parts.store.load_session(session_id)).seq == 0:  # forgotten
             return Accepted(session_id=_new_session(None), id=0)
     else:
-        seq = await parts.inbox.session_message(session_id, text, USER, key=key)
+        seq = await parts.inbox.session_message(session_id, text, user, key=key)
     return Accepted(session_id=session_id, id=seq or await _first_delivery(parts, session_id, key))
 
 
-@router.post("/approvals/{session_id}/{asked}")
-async def decide(session_id: str, asked: int, body: DecisionBody, parts: PartsHere) -> Outcome:
+@router.post("/approvals/{session_id}/{asked}", responses=problems(409))
+async def decide(session_id: str, asked: int, body: DecisionBody, parts: PartsHere, user: UserHere) -> Outcome:
     """409 when the question is no longer open: answered elsewhere, expired, or passed over by a newer message."""
-    if not await parts.inbox.decision(check_session_id(session_id), asked, body.decision, USER):
+    if not await parts.inbox.decision(check_session_id(session_id), asked, body.decision, user):
         raise HTTPException(409, texts_web.QUESTION_IS_GONE)
     return Outcome(done=True)
 
@@ -100,26 +103,26 @@ class UndoBody(BaseModel):
 
 
 @router.post("/sessions/{session_id}/undo", status_code=202)
-async def undo(session_id: str, body: UndoBody, parts: PartsHere) -> Outcome:
+async def undo(session_id: str, body: UndoBody, parts: PartsHere, user: UserHere) -> Outcome:
     """The answer comes as a line. 409 when that line offers nothing to undo."""
-    press = Press(body.answer == "yes", USER)
+    press = Press(body.answer == "yes", user)
     if not await parts.inbox.undo_pressed(check_session_id(session_id), body.line, press):
         raise HTTPException(409, texts_web.QUESTION_IS_GONE)
     return Outcome(done=True)
 
 
 @router.post("/sessions/{session_id}/stop", status_code=202)
-async def stop(session_id: str, parts: PartsHere) -> Accepted:
-    return await _command(parts, session_id, "para")
+async def stop(session_id: str, parts: PartsHere, user: UserHere) -> Accepted:
+    return await _command(parts, session_id, "para", user)
 
 
 @router.post("/sessions/{session_id}/retry", status_code=202)
-async def retry(session_id: str, parts: PartsHere) -> Accepted:
-    return await _command(parts, session_id, "reintentar")
+async def retry(session_id: str, parts: PartsHere, user: UserHere) -> Accepted:
+    return await _command(parts, session_id, "reintentar", user)
 
 
-async def _command(parts: WebParts, session_id: str, name: str) -> Accepted:
-    seq = await parts.inbox.session_command(await _usable(parts, session_id), name, "", USER)
+async def _command(parts: WebParts, session_id: str, name: str, user: str) -> Accepted:
+    seq = await parts.inbox.session_command(await _usable(parts, session_id), name, "", user)
     return Accepted(session_id=session_id, id=seq)
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
-from app.web import api, events_api, login_pages, pages, settings_page, status_api
+from app.web import api, events_api, login_pages, pages, settings_page, status_api, tokens_page
 from app.web.access import Access
 from app.web.gate import MOST_BODY_BYTES, Gate
 from app.web.livestate import LiveState
@@ -26,7 +26,7 @@ mimetypes.add_type("image/svg+xml", ".svg")
 
 def install(app: FastAPI) -> None:
     router = APIRouter(max_body_size=MOST_BODY_BYTES)  # for bodies that do not declare their size to the gate
-    for part in (status_api, api, events_api, login_pages, pages, settings_page):
+    for part in (status_api, api, events_api, login_pages, pages, settings_page, tokens_page):
         router.include_router(part.router)
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
@@ -41,6 +41,8 @@ async def serving(app: FastAPI, parts: WebParts) -> AsyncGenerator[None]:
     Raises StorageError when DATA_DIR cannot be used.
     """
     app.state.parts = parts
-    app.state.web = WebState(await Access.open(parts.settings), LiveState(parts.hub))
+    access = await Access.open(parts.settings)
+    app.state.web = WebState(access, LiveState(parts.hub))
     with before_shutdown(parts.hub.close):
         yield
+    await access.close()

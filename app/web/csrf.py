@@ -27,6 +27,11 @@ def remember(request: HTTPConnection, response: Response, value: str, *, secure:
         response.set_cookie(_COOKIE, value, httponly=True, samesite="strict", secure=secure)
 
 
+def renew(request: HTTPConnection, response: Response, *, secure: bool) -> None:
+    """At login: a token that somebody may have planted before is worth nothing afterwards."""
+    remember(request, response, secrets.token_urlsafe(24), secure=secure)
+
+
 def _check(request: Request, csrf: Annotated[str, Form()] = "") -> None:
     known = request.cookies.get(_COOKIE, "")
     if not known or not hmac.compare_digest(csrf.encode(), known.encode()):

@@ -10,23 +10,25 @@ from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, HTTPException, Query, Request
 from fastapi.sse import format_sse_event
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from app.core import texts_web
 from app.core.context import check_session_id
 from app.core.contracts import LiveEvent
 from app.core.events import Line
 from app.core.live import Subscription
-from app.web.parts import PartsHere, WebParts, web_state
+from app.web.parts import BY_TOKEN, PartsHere, WebParts, web_state
+from app.web.problems import problems
 
 HEARTBEAT_SECONDS = 15.0  # proxies close what is silent for longer
 _HEARTBEAT = b": heartbeat\n\n"
 _RETRY_MS = 1_000
 
-router = APIRouter()
+router = APIRouter(dependencies=[BY_TOKEN], responses=problems(429, 507))
 
 
 class EventStream(StreamingResponse):
@@ -43,7 +45,7 @@ class EventStream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-@router.get("/api/v1/events")
+@router.get("/api/v1/events", status_code=200, response_class=EventStream)
 async def events(
     request: Request,
     parts: PartsHere,
@@ -53,6 +55,8 @@ async def events(
 ) -> EventStream:
     """The header wins: a browser that reconnects sends it with the address it first used."""
     after = int(last_event_id) if last_event_id.isdecimal() and last_event_id.isascii() else cursor
+    if web_state(request).access.viewers.full(request.state.caller.credential):
+        raise HTTPException(429, texts_web.TOO_MANY_STREAMS, {"Retry-After": "10"})
     return EventStream(_events(request, parts, check_session_id(session_id), after))
 
 
@@ -72,7 +76,7 @@ async def _events(request: Request, parts: WebParts, session_id: str, last: int)
         for event in snapshot:
             yield _event(event)
         async for event in _arriving(subscription):
-            if not access.knows(request):  # logged out, expired, or another password
+            if not access.still_knows(request.state.caller):  # logged out, revoked, expired, or another password
                 return
             if event is None:
                 yield _HEARTBEAT
@@ -85,11 +89,11 @@ async def _events(request: Request, parts: WebParts, session_id: str, last: int)
 
 @contextmanager
 def _subscribed(request: Request, parts: WebParts, session_id: str) -> Generator[Subscription]:
-    """Until the viewer leaves or its login ends."""
+    """Until the viewer leaves or its right to see it ends."""
     access = web_state(request).access
     subscription = parts.hub.subscribe(session_id)
     try:
-        with access.logins.viewing(access.login_of(request), subscription.end):
+        with access.viewers.viewing(request.state.caller.credential, subscription.end):
             yield subscription
     finally:
         parts.hub.unsubscribe(subscription)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from app.core import texts_web
+from app.web import csrf
 from app.web.csrf import CheckedForm
 from app.web.gate import LOGIN, SETUP
 from app.web.parts import AccessHere
@@ -45,13 +46,15 @@ async def login(
     access.attempts.forgive(guesser)
     response = RedirectResponse(_after(a), 303)
     await access.log_in(request, response)
+    csrf.renew(request, response, secure=access.hosts.is_https(request))
     return response
 
 
 @router.post("/logout", dependencies=[CheckedForm])
-async def logout(request: Request, access: AccessHere) -> Response:
+async def logout(request: Request, access: AccessHere, everywhere: Annotated[bool, Form()] = False) -> Response:
+    """`everywhere`: every other browser too."""
     response = RedirectResponse(LOGIN, 303)
-    await access.log_out(request, response)
+    await access.log_out(request, response, everywhere=everywhere)
     return response
 
 

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
 from app.config import Settings
@@ -52,5 +53,13 @@ def _access(request: Request) -> Access:
     return web_state(request).access
 
 
+def _user(request: Request) -> str:
+    """Who it is in the logs and for the limits: the browser, or the token of a program."""
+    return cast("str", request.state.caller.user)
+
+
 PartsHere = Annotated[WebParts, Depends(_parts)]
+# For the API's description alone: the gate has judged the token before any route is looked for.
+BY_TOKEN = Security(HTTPBearer(auto_error=False, description="Un token de Ajustes → Accesos."))
 AccessHere = Annotated[Access, Depends(_access)]
+UserHere = Annotated[str, Depends(_user)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from functools import cached_property
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
@@ -22,25 +21,24 @@ _hasher = PasswordHash.recommended()
 
 
 class Password:
-    """`stored` as DASHBOARD_PASSWORD holds it: `$argon2…` or plain text."""
+    """`hashed`: `$argon2…`. `fingerprint` ties a session to this password: choosing another ends it, a restart not."""
 
-    def __init__(self, stored: str) -> None:
-        self._stored = stored
+    def __init__(self, hashed: str, fingerprint: str) -> None:
+        self._hash = hashed
+        self.fingerprint = fingerprint
+
+    @classmethod
+    def of(cls, stored: str, key: bytes) -> Password:
+        """`stored` as DASHBOARD_PASSWORD holds it, plain text too: only its hash is kept. Blocks for 50 ms then."""
+        fingerprint = hmac.new(key, stored.encode(), hashlib.sha256).hexdigest()[:32]
+        return cls(stored if stored.startswith(_HASH) else _hasher.hash(stored), fingerprint)
 
     async def matches(self, given: str) -> bool:
         """In constant time, in a thread: it takes some 50 ms of a core, on purpose."""
         return len(given) <= LONGEST and await asyncio.to_thread(self._verify, given)
 
-    def fingerprint(self, key: bytes) -> str:
-        """Ties a session to this password: choosing another ends it, a restart does not."""
-        return hmac.new(key, self._stored.encode(), hashlib.sha256).hexdigest()[:32]
-
     def _verify(self, given: str) -> bool:
         return _hasher.verify(given, self._hash)
-
-    @cached_property
-    def _hash(self) -> str:
-        return self._stored if self._stored.startswith(_HASH) else _hasher.hash(self._stored)
 
 
 async def hash_password(plain: str) -> str:

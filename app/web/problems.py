@@ -6,6 +6,7 @@ from typing import cast
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
@@ -14,6 +15,17 @@ from app.core import texts_web
 from app.core.errors import ConfigError, SessionError, StorageError
 from app.web.headers import HEADERS
 from app.web.rendering import page
+
+
+class Problem(BaseModel):
+    """`error`: a Spanish sentence."""
+
+    error: str
+
+
+def problems(*more: int) -> dict[int | str, dict[str, object]]:
+    """For the API's description: what any of its operations may answer, and these."""
+    return {status: {"model": Problem} for status in sorted({400, 401, 403, 404, 408, 413, 422, *more})}
 
 
 def problem(request: HTTPConnection, status: int, text: str) -> Response:

@@ -11,9 +11,10 @@ from app import __version__
 from app.core import texts_web
 from app.core.context import check_session_id
 from app.web.events_api import line_json
-from app.web.parts import PartsHere
+from app.web.parts import BY_TOKEN, PartsHere
+from app.web.problems import problems
 
-router = APIRouter()
+router = APIRouter(dependencies=[BY_TOKEN], responses=problems(507))
 
 
 @router.get("/api/status")

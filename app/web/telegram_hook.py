@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.core import texts
 from app.web.csrf import CheckedForm
 from app.web.gate import MOST_BODY_BYTES
+from app.web.parts import BY_TOKEN
+from app.web.problems import problems
 
 MOST_UPDATE_BYTES = 1024 * 1024
 _SECRET = "x-telegram-bot-api-secret-token"  # noqa: S105
@@ -80,7 +82,9 @@ async def _body(receive: Receive) -> bytes | None:
 
 # ---------------------------------------------------------------- the owner's decision
 
-router = APIRouter(prefix="/api/v1/telegram", max_body_size=MOST_BODY_BYTES)
+router = APIRouter(
+    prefix="/api/v1/telegram", max_body_size=MOST_BODY_BYTES, dependencies=[BY_TOKEN], responses=problems(409, 507)
+)
 forms = APIRouter(include_in_schema=False, max_body_size=MOST_BODY_BYTES)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -521,6 +522,19 @@ async def test_over_the_budget_with_nothing_else_says_so(
         await manager.complete(ASK, turn.options)
     clock.now += 86_400
     assert (await manager.complete(ASK, turn.options)).provider == "anthropic"
+
+
+async def test_one_users_budget_is_his_own(llm: FakeLLM, make_manager: Make, turn: Turn, clock: FakeClock) -> None:
+    manager = make_manager(groq_api_key=None)
+    manager.ledger.add(Usage(usd=0.1), "77")
+    guest, other = (replace(turn.options, user=user, user_budget_usd=0.1) for user in ("77", "78"))
+    with pytest.raises(OverBudget, match="tu límite de gasto de hoy \\(0,10"):
+        await manager.complete(ASK, guest)
+    assert (await manager.complete(ASK, other)).provider == "anthropic"
+    assert manager.ledger.today("78") > 0 and manager.ledger.today() == manager.ledger.today("78") + 0.1
+    assert (await manager.complete(ASK, replace(guest, user_budget_usd=None))).provider == "anthropic"
+    clock.now += 86_400
+    assert (await manager.complete(ASK, guest)).provider == "anthropic"
 
 
 async def test_groq_is_free_and_claude_is_counted(llm: FakeLLM, make_manager: Make, turn: Turn) -> None:

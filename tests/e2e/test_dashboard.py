@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from loguru import logger
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
@@ -491,7 +492,38 @@ async def test_logging_out_elsewhere_closes_this_page_and_coming_back_finds_the_
         await expect(page.get_by_label("Mensaje")).to_have_value("a medias")
 
 
-@pytest.mark.parametrize("path", [f"/?sesion={ROOM}", f"/sesiones/{ROOM}", "/sesiones", "/estado", "/configuracion"])
+async def test_a_token_is_made_seen_once_used_and_revoked(browser: Browser, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, dashboard_password=PASSWORD)
+    async with running_site(settings) as site, open_page(browser, site, "/configuracion/accesos", width=360) as page:
+        await page.get_by_label("Contraseña").fill(PASSWORD)
+        await page.get_by_role("button", name="Entrar").click()
+        await page.goto("/configuracion")
+        await page.get_by_role("link", name="Accesos").click()
+        await page.get_by_label("Nombre del token").fill(NASTY[:50])
+        await page.get_by_label("Lee y escribe").check()
+        await page.get_by_role("button", name="Crear token").click()
+        made = await page.locator("#token").inner_text()
+        assert re.fullmatch(r"nanobot_[0-9a-f]{12}_[\w-]{43}", made) and made not in page.url
+        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not await page.evaluate(wide), "it fits on a phone"
+        address = page.url.replace("/configuracion/accesos", "/api/sessions")
+        async with httpx.AsyncClient(headers={"authorization": f"Bearer {made}"}) as program:
+            assert (await program.get(address)).status_code == 200
+            await page.goto("/configuracion/accesos")
+            assert made[21:] not in await page.content()
+            item = page.get_by_role("listitem").filter(has_text="usado por última vez")
+            await expect(item).to_contain_text(NASTY[:50])
+            await item.get_by_role("button", name="Revocar").click()
+            await expect(page.get_by_text("No hay ninguno.")).to_be_visible()
+            assert (await program.get(address)).status_code == 401
+        await page.get_by_role("button", name="Salir en todos los navegadores").click()
+        await expect(page.get_by_label("Contraseña")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"/?sesion={ROOM}", f"/sesiones/{ROOM}", "/sesiones", "/estado", "/configuracion", "/configuracion/accesos"],
+)
 async def test_nothing_is_wider_than_a_phone(browser: Browser, tmp_path: Path, path: str) -> None:
     table = "|" + " ancho |" * 12 + "\n|" + "---|" * 12 + "\n|" + " celda |" * 12
     brain = ScriptedBrain(

@@ -13,13 +13,13 @@ import pytest
 from telegram.error import Conflict, TelegramError
 
 from app.cloud import telegram_poller, telegram_webhook
+from tests.access import log_in, token
 from tests.contract.test_telegram_fake import make_bot
 from tests.fakes.brain import ScriptedBrain, text
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_house import FRIEND, OWNER, bot, hurry, people
 from tests.fakes.telegram_site import ORIGIN, PASSWORD, Hooked, hooked_bot
 from tests.fakes.telegram_wire import Json
-from tests.integration.test_access import log_in, token
 from tests.support import until
 
 FOREIGN = "https://otro.example/hook/123456:secreto-del-otro"

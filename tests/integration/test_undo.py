@@ -166,7 +166,7 @@ async def test_an_undo_that_died_halfway_is_carried_out_at_the_next_start(tmp_pa
         await house.runner.lanes.idle()
         command = CommandLine(name="deshacer", argument="sí", user_id="web")
         [written] = await house.store.append("web_1", command)  # accepted, and then the process dies…
-        checkpoints = house.parts.undo.checkpoints
+        checkpoints = house.parts.undo.checkpoints("web_1")
         [point] = await checkpoints.points("web_1")
         await checkpoints.before_undo(point, f"web_1:{written.seq}")
         await checkpoints.mark([point], f"web_1:{written.seq}")
@@ -174,7 +174,7 @@ async def test_an_undo_that_died_halfway_is_carried_out_at_the_next_start(tmp_pa
     async with running_house(settings, ScriptedBrain()) as house:
         await house.runner.lanes.idle()
         assert tree(project) == before
-        kinds = [p.kind for p in await house.parts.undo.checkpoints.points("web_1")]
+        kinds = [p.kind for p in await house.parts.undo.checkpoints("web_1").points("web_1")]
         assert kinds == ["turn", "undo"], "the state before it is kept once"
 
 
@@ -229,7 +229,7 @@ async def test_reading_makes_no_point(tmp_path: Path, project: Path) -> None:
         await house.inbox.session_command("web_1", "proyecto", "demo", "web")
         await house.inbox.session_message("web_1", "mira", "web")
         await house.runner.lanes.idle()
-        assert await house.parts.undo.checkpoints.points("web_1") == []
+        assert await house.parts.undo.checkpoints("web_1").points("web_1") == []
         final = (await lines_of(house.store, "web_1"))[-1]
         assert final.type == "assistant" and final.undo is None
 
@@ -266,9 +266,9 @@ async def test_a_forgotten_conversation_keeps_no_points(tmp_path: Path, project:
     async with running_house(make_settings(tmp_path), ScriptedBrain(change, text("hecho"))) as house:
         await house.inbox.session_message("web_1", "escribe", "web")
         await house.runner.lanes.idle()
-        assert await house.parts.undo.checkpoints.points("web_1")
+        assert await house.parts.undo.checkpoints("web_1").points("web_1")
         await house.inbox.session_command("web_1", "olvidar", "sí", "web")
-        assert await house.parts.undo.checkpoints.points("web_1") == []
+        assert await house.parts.undo.checkpoints("web_1").points("web_1") == []
 
 
 async def test_an_old_log_without_offers_is_read_as_before(tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ MALFORMED = [
     ("TELEGRAM_USER_ID", "9" * 5000, "número entero"),
     ("TELEGRAM_ALLOWED_USERS", "1,@yo", "número entero"),
     ("TELEGRAM_ALLOWED_USERS", "-5", "mayor que 0"),
+    ("TELEGRAM_GUESTS", "@ana", "número entero"),
     ("TELEGRAM_API_BASE_URL", "api.telegram.org", "http"),
     ("TELEGRAM_MODE", "paloma", "'auto', 'polling' o 'webhook'"),
     ("PUBLIC_URL", "ftp://ejemplo.com", "http"),
@@ -156,6 +157,10 @@ MALFORMED = [
     ("TOOLS_PER_MINUTE", "muchas", "número entero"),
     ("UNDO_DAYS", "-1", "0 o más"),
     ("UNDO_MAX_MB", "5", "10 o más"),
+    ("MESSAGES_PER_MINUTE", "0", "1 o más"),
+    ("USER_DAILY_BUDGET_USD", "-1", "0 o más"),
+    ("GUEST_MESSAGES_PER_MINUTE", "0", "1 o más"),
+    ("GUEST_TOOLS_PER_MINUTE", "0", "1 o más"),
     ("TIMEZONE", "Marte/Base", "zona horaria"),
     ("TIMEZONE", "../etc/passwd", "zona horaria"),
     ("HOST", "no es un host", "127.0.0.1"),
@@ -181,6 +186,16 @@ def test_a_malformed_value_is_one_line_that_names_the_variable(
     monkeypatch.setenv(name, value)
     line = refusal()
     assert line.startswith(f"Configuración: {name} ") and hint in line
+
+
+@pytest.mark.parametrize(("name", "value"), [("TELEGRAM_USER_ID", "7"), ("TELEGRAM_ALLOWED_USERS", "5,7")])
+def test_nobody_is_owner_and_guest(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TELEGRAM_GUESTS", "8 9")
+    settings = load_settings()
+    assert settings.telegram_guests == [8, 9] and not settings.owners & {8, 9}
+    monkeypatch.setenv("TELEGRAM_GUESTS", "8,7")
+    assert "TELEGRAM_GUESTS nombra a alguien que ya está" in refusal()
 
 
 @pytest.mark.parametrize(

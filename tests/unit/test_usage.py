@@ -118,3 +118,15 @@ def test_the_ledger_is_restored_from_the_logs_once_or_twice() -> None:
     assert ledger.today() == 0.4
     ledger.add(Usage(usd=0.1))
     assert ledger.today() == pytest.approx(0.5)
+
+
+def test_the_ledger_knows_whose_money_it_was() -> None:
+    clock = at("2026-11-22T10:00:00")
+    ledger = Ledger("UTC", clock)
+    ledger.restore(0.5, {"42": 0.25, "77": 0.125})
+    ledger.add(Usage(usd=0.125), "77")
+    with ledger.reserved(1.0, "77"):
+        assert (ledger.committed("77"), ledger.committed("42"), ledger.committed()) == (1.25, 0.25, 1.625)
+    assert (ledger.today("77"), ledger.today("nobody"), ledger.today()) == (0.25, 0.0, 0.625)
+    clock.now += 86_400
+    assert ledger.today("77") == ledger.today() == 0.0

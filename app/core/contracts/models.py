@@ -135,10 +135,12 @@ class CallOptions:
     `deadline`: loop.time() by which an answer must have begun. `emit`: live events (text as it streams, a reset
     when streamed text is replaced, a pause). `spent`: the usage of a call whose reply is not returned (cut,
     rejected); the reply carries that of its own. `may_pay`: asked before
-    the first paid call when ASK_BEFORE_PAID is on.
+    the first paid call when ASK_BEFORE_PAID is on. `user` pays from `user_budget_usd` a day; None: no limit of his own.
     """
 
     deadline: float
     emit: Callable[[LiveEvent], None]
     spent: Callable[[str, str, Usage], Awaitable[None]]
     may_pay: Callable[[str], Awaitable[bool]]
+    user: str = ""
+    user_budget_usd: float | None = None
