@@ -26,6 +26,19 @@ class DiskSurvey:
         except (WorkspaceError, OSError):
             return False
 
+    def lands(self, path: str, base: Path) -> Path | None:
+        asked = PurePath(path)
+        for known in (asked, *asked.parents):  # what is missing would be made below what is there
+            try:
+                with locate(self._bounds, str(known), base) as place:
+                    return place.real / asked.relative_to(known)
+            except (MissingPathError, FileNotFoundError):
+                if ".." in asked.parts:
+                    return None
+            except (WorkspaceError, OSError):
+                break
+        return None
+
     def in_repository(self, path: str, base: Path) -> bool:
         asked = PurePath(path)
         if any(map(is_git_name, asked.parts)):
