@@ -44,8 +44,9 @@ async def running_site(settings: Settings, brain: ScriptedBrain | None = None) -
         app = FastAPI()
         install(app)
         parts = WebParts(
-            house.settings, house.store, house.hub, house.inbox, house.reporter.report, house.parts.machine.redactor
-        )
+            house.settings, house.store, house.hub, house.inbox, house.reporter.report, house.parts.machine.redactor,
+            house.parts.permissions,
+        )  # fmt: skip
         async with serving(app, parts):
             yield Site(house, app)
 

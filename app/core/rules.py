@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ from app.core.survey import survey
 from app.core.toolkit import Risk
 from app.core.tools import split_git
 
+_USER = re.compile(r"//[^/@]*@")  # an address may carry a password
 _SECONDS, _MOST_BYTES = 20.0, 20_000  # for the list of a repository's remotes
 
 
@@ -74,7 +76,8 @@ async def _git(argv: Sequence[str]) -> Rule | None:
         return None
     places = remotes[named[0]] if named else [place for each in remotes.values() for place in each]
     key = digest("git", shlex.join(argv), f"{where}\0{remotes}")
-    return Rule(key=key, words=texts.push_in(said, where, list(dict.fromkeys(places))))
+    shown = dict.fromkeys(_USER.sub("//", place) for place in places)
+    return Rule(key=key, words=texts.push_in(said, where, list(shown)))
 
 
 async def _remotes(call: GitCall) -> dict[str, list[str]]:
@@ -88,5 +91,5 @@ async def _remotes(call: GitCall) -> dict[str, list[str]]:
         return found
     for row in result.output.splitlines():
         name, _, place = row.partition("\t")
-        found.setdefault(name, []).append(machine().redactor.redact(place.rpartition(" ")[0]))
+        found.setdefault(name, []).append(place.rpartition(" ")[0])
     return found
