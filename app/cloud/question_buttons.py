@@ -12,7 +12,7 @@ from app.core.events import ApprovalAskedLine
 
 Pressed = Literal["allow", "always", "deny", "why"]
 _MARKS: dict[Pressed, str] = {"allow": "si", "always": "ss", "deny": "no", "why": "pq"}
-_PRESSED = {mark: pressed for pressed, mark in _MARKS.items()}
+_PRESSED: dict[str, Pressed] = {mark: pressed for pressed, mark in _MARKS.items()}
 _LIMITS = (3_000, 1_500, 700)  # characters; the first that makes one message, so that its buttons are seen
 
 

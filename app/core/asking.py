@@ -91,11 +91,10 @@ class Asking:
     async def _question(self, invocation: Invocation, kind: Kind, forced: str, rule: Rule | None) -> Question:
         call, where = invocation.call, str(folder())
         text = texts.question(
-            kind,
             invocation.tool.name,
             invocation.arguments,
             where,
-            forced or _why(invocation),
+            texts.ASKED_AGAIN if kind == "repeat" else texts.asked_because(forced or _why(invocation)),
             always=rule.words if rule else "",
             diff=await diff_of(invocation),
         )

@@ -12,7 +12,7 @@ import shlex
 _INTERPRETERS = """
 sh bash dash zsh ksh mksh fish csh tcsh ash rbash busybox toybox pwsh powershell cmd command.com
 python pypy ipython jython node nodejs deno bun tsx ts-node perl ruby irb php lua luajit tclsh wish expect awk gawk
-mawk nawk sed r rscript julia ghci runghc runhaskell groovy scala clojure java jshell jrunscript 
+mawk nawk sed r rscript julia ghci runghc runhaskell groovy scala clojure java jshell jrunscript
 elixir iex erl escript guile racket sbcl clisp ocaml emacs vi vim nvim view ex ed nano less more man gdb lldb jq
 sqlite3 psql mysql bc m4 osascript wscript cscript mshta rundll32
 """
@@ -41,7 +41,7 @@ _SUFFIX = re.compile(r"\.(exe|cmd|bat|com)$")
 def is_fixed(command: str) -> bool:
     """False in any doubt: substitutions, groups, paths as programs, and whatever runs what it is given."""
     words = _words(command)
-    if not words or os.name == "nt" and any(map(_OPERATOR.fullmatch, words)):
+    if not words or (os.name == "nt" and any(map(_OPERATOR.fullmatch, words))):
         return False
     at_program, after_redirection = True, False
     for word in words:

@@ -18,6 +18,7 @@ QUESTION_GONE = "Esta pregunta ya no está abierta."
 TELL_WHY = (
     "¿Por qué no? Responde a este mensaje, o escríbelo en el siguiente, y se lo digo. Mientras tanto no hago nada."
 )
+ASKED_AGAIN = "Se quedó a medias cuando Nanobot se detuvo: no sé si llegó a hacerse. ¿La repito?"
 RUNS_LATER = "ese archivo puede hacer que se ejecute algo más tarde, fuera del aislamiento"
 
 _RISKS = {
@@ -48,8 +49,13 @@ def risk_reason(risk: str) -> str:
     return _RISKS.get(risk, "puede tener consecuencias")
 
 
+def asked_because(why: str) -> str:
+    """`why`: the end of the sentence."""
+    return f"¿Lo permito? Pregunto porque {why}."
+
+
 def question(
-    kind: str, tool: str, arguments: Mapping[str, object], folder: str, why: str, *, always: str = "", diff: str = ""
+    tool: str, arguments: Mapping[str, object], folder: str, asked: str, *, always: str = "", diff: str = ""
 ) -> str:
     """Exactly what would run, where, and why it is asked. `diff` stands in place of the texts of an edit.
 
@@ -58,10 +64,6 @@ def question(
     given = {"path": arguments.get("path", "")} if diff else arguments
     shown = "\n".join(_argument(name, value) for name, value in given.items())
     changes = f"{_fenced(diff, 'diff')}\n" if diff else ""
-    if kind == "repeat":
-        asked = "Se quedó a medias cuando Nanobot se detuvo: no sé si llegó a hacerse. ¿La repito?"
-    else:
-        asked = f"¿Lo permito? Pregunto porque {why}."
     for_good = f"\n«{ALWAYS}»: no vuelvo a preguntar por {_code(always)}." if always else ""
     return f"**{_TOOL_TITLES.get(tool, tool)}** en `{visible(folder)}`\n{shown}\n{changes}{asked}{for_good}"
 

@@ -110,7 +110,7 @@ class Access:
                 return self.mode == "local"
 
     def page_token(self, caller: Caller) -> str:
-        """What only our pages know, and only this login's: with it a page shows that a person decides, not a program."""
+        """What only our pages know, and only this login's: it shows that a person decides, not a program."""
         return hmac.new(self._key, f"nanobot.page {caller.credential}".encode(), hashlib.sha256).hexdigest()
 
     def is_a_page(self, caller: Caller, given: str) -> bool:

@@ -118,9 +118,9 @@ async def test_tools_and_questions_are_seen_as_they_happen(browser: Browser, tmp
         await expect(looked).to_contain_text("hecho")
         await expect(ran).to_contain_text("pendiente")
         await expect(page.locator(".question")).to_contain_text(NASTY)
-        await page.get_by_role("button", name="Permitir").click()
+        await page.get_by_role("button", name="Permitir", exact=True).click()
         await expect(page.locator(".question .verdict")).to_have_text("Permitido")
-        await expect(page.get_by_role("button", name="Permitir")).to_have_count(0)
+        await expect(page.get_by_role("button", name="Permitir", exact=True)).to_have_count(0)
         await expect(page.locator(".answer").last).to_have_text("Hecho.")
         await ran.locator("summary").click()
         await expect(ran.locator("pre").last).to_contain_text(NASTY)
@@ -139,7 +139,7 @@ async def test_while_a_question_is_open_the_chat_waits_for_you(browser: Browser,
         await expect(question.locator("pre").first).to_contain_text("el_final")
         hidden = "(node) => node.scrollHeight > node.clientHeight + 1 || node.scrollWidth > node.clientWidth + 1"
         assert not await question.locator("pre").evaluate_all(f"nodes => nodes.some({hidden})")
-        await page.get_by_role("button", name="Rechazar").press("Enter")
+        await page.get_by_role("button", name="Rechazar", exact=True).press("Enter")
         await expect(question.get_by_text("Rechazado")).to_be_focused()
         await expect(page.locator(".answer").last).to_have_text("De acuerdo.")
         await expect(state).to_have_text("")
@@ -310,7 +310,7 @@ async def test_two_browsers_show_the_same_conversation(browser: Browser, tmp_pat
     ):
         await say(one, "hazlo")
         await expect(two.locator(".mine p")).to_have_text("hazlo")
-        await two.get_by_role("button", name="Permitir").click()
+        await two.get_by_role("button", name="Permitir", exact=True).click()
         for page in (one, two):
             await expect(page.locator(".verdict")).to_have_text("Permitido")
             await expect(page.locator(".answer").last).to_have_text("Hecho.")
