@@ -92,7 +92,7 @@ async def live(folder: Path, seconds: float) -> Report:
             )
             async with Server(folder, env):
                 await _write(telegram, 0, 2)
-                await asyncio.sleep(0.3)
+                await telegram.wait_until(lambda: not telegram.unconfirmed, PATIENCE)
                 cable.cut()
                 await _write(telegram, 2, EACH)
                 await asyncio.sleep(seconds)
@@ -113,7 +113,7 @@ async def live(folder: Path, seconds: float) -> Report:
 async def _write(telegram: FakeTelegram, first: int, end: int) -> None:
     for number in range(first, end):
         for chat in CHATS:
-            telegram.user_says(chat, f"m{number} largo" if number == 1 else f"m{number}")
+            telegram.user_says(chat, f"m{number} largo, despacio" if number == 1 else f"m{number}")
 
 
 def _last(telegram: FakeTelegram, chat: int) -> bool:
