@@ -113,7 +113,7 @@ class UndoBody(BaseModel):
     answer: Literal["yes", "no"]
 
 
-@router.post("/sessions/{session_id}/undo", status_code=202)
+@router.post("/sessions/{session_id}/undo", status_code=202, responses=problems(409))
 async def undo(session_id: str, body: UndoBody, parts: PartsHere, user: UserHere) -> Outcome:
     """The answer comes as a line. 409 when that line offers nothing to undo."""
     press = Press(body.answer == "yes", user)

@@ -2,6 +2,7 @@
 
 python3 dev.py crash [scenario…]        at every point of every scenario
 python3 dev.py crash random [n] [seed]  n times at random moments, while fifty chats write
+python3 dev.py crash outage [seconds]   the network to Telegram goes for so long (an hour)
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.crash import outage
 from tests.crash.points import all_deaths, die_at
 from tests.crash.random_kills import RandomKills
 from tests.crash.scenarios import SCENARIOS
@@ -47,7 +49,14 @@ async def at_random(kills: int = 1000, seed: int = 0) -> int:
     return 1 if report.problems else 0
 
 
+async def without_network(seconds: int = 3600) -> int:
+    with tempfile.TemporaryDirectory(prefix="crash-") as folder:
+        report = await outage.live(Path(folder), seconds)
+    print(report, *report.problems, sep="\n")
+    return 1 if report.problems else 0
+
+
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    chosen = at_random(*map(int, arguments[1:3])) if arguments[:1] == ["random"] else main(arguments)
-    sys.exit(asyncio.run(chosen))
+    kind, *rest = sys.argv[1:] or [""]
+    special = {"random": at_random, "outage": without_network}.get(kind)
+    sys.exit(asyncio.run(special(*map(int, rest)) if special else main(sys.argv[1:])))

@@ -13,7 +13,8 @@ _DATE = re.compile(r"\n*\[\d{4}-[^\]]*\]\s*$")
 class ScriptedLLM(FakeLLM):
     """`plans`: word → the steps of tool calls that a message with this word needs before its answer.
 
-    The answer is `FIN` and every message that it answers; `long` in one of them makes it several Telegram messages.
+    The answer is `FIN` and every message that it answers; `largo` in one of them makes it several Telegram messages,
+    `poco` a stream, `despacio` late.
     """
 
     def __init__(self, plans: dict[str, list[list[dict[str, Any]]]], *, groq_down: bool = False) -> None:
@@ -31,7 +32,7 @@ class ScriptedLLM(FakeLLM):
         answer = f"FIN {' '.join(asked)}"
         if any("largo" in text for text in asked):
             answer += "".join(f"\n\nPárrafo {n}: " + "palabra " * 60 for n in range(20))
-        return {"text": answer, "gap": 0.005 if "poco" in answer else 0}
+        return {"text": answer, "gap": 0.005 if "poco" in answer else 0, "delay": 1 if "despacio" in answer else 0}
 
 
 def situation(messages: list[dict[str, Any]]) -> tuple[list[str], int]:

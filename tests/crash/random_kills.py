@@ -22,7 +22,7 @@ from tests.crash.model import situation
 from tests.crash.world import KEYS, MARK
 from tests.e2e.server import ROOT, free_port, telegram_env
 from tests.fakes.llm import FakeLLM, Step
-from tests.fakes.telegram import FakeTelegram
+from tests.fakes.telegram import FakeTelegram, button_of
 
 CHATS = range(1000, 1050)
 PATIENCE = 90.0  # seconds for everything to be answered once nobody kills any more
@@ -174,8 +174,8 @@ class RandomKills:
                 messages = self._telegram.chats[chat].messages
                 for number in [n for n in messages if n > self._looked.get(chat, 0)]:
                     self._looked[chat] = number
-                    if buttons := messages[number].get("reply_markup", {}).get("inline_keyboard"):
-                        self._telegram.presses(messages[number], buttons[0][1]["callback_data"], chat)
+                    if button := button_of(messages[number], "Rechazar"):
+                        self._telegram.presses(messages[number], button["callback_data"], chat)
             await asyncio.sleep(0.1)
 
     async def _come_to_rest(self) -> None:

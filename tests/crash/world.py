@@ -21,7 +21,7 @@ from app.core.events import parse_line
 from tests.crash.model import ScriptedLLM
 from tests.crash.scenarios import CROWD, Scenario
 from tests.e2e.server import ROOT, free_port, telegram_env
-from tests.fakes.telegram import FakeTelegram
+from tests.fakes.telegram import FakeTelegram, button_of
 
 ORIGIN = "https://nanobot.example"
 MARK = "(puede que ya te haya llegado)"
@@ -118,11 +118,11 @@ class World:
     async def _act(self) -> None:
         """Permits what is asked, lets an uncertain call be, and sends the browser's messages until they are taken."""
         for message in self._telegram.sent():
-            buttons = message.get("reply_markup", {}).get("inline_keyboard", [[]])[0]
-            if buttons and message["message_id"] not in self._pressed:
+            label = "Permitir" if "¿Lo permito?" in message["text"] else "Rechazar"
+            button = button_of(message, label)
+            if button and message["message_id"] not in self._pressed:
                 self._pressed.add(message["message_id"])
-                choice = buttons[0] if "¿Lo permito?" in message["text"] else buttons[1]
-                self._telegram.presses(message, choice["callback_data"], message["chat"]["id"])
+                self._telegram.presses(message, button["callback_data"], message["chat"]["id"])
         for text in self._scenario.web:
             if text not in self._posted:
                 await self._post(text)

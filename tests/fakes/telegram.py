@@ -44,6 +44,12 @@ MAX_UPLOAD = 50 * 1024 * 1024
 T = TypeVar("T")
 
 
+def button_of(message: Json, label: str) -> Json | None:
+    """The button of a message that says `label`, if there is one."""
+    rows = message.get("reply_markup", {}).get("inline_keyboard", [])
+    return next((button for row in rows for button in row if button["text"] == label), None)
+
+
 @dataclass
 class Fault:
     """What happens to the next `times` calls of `method` ("*": any that names a chat), in `chat_id` only when given.

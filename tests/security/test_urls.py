@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -94,14 +95,13 @@ def test_control_a_client_without_these_rules_gets_there(outcome: dict[str, list
     assert all(reached[group] >= least for group, least in REACHED.items()), reached
 
 
-def test_figures(outcome: dict[str, list[Trial]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures(outcome: dict[str, list[Trial]], record_property: Callable[[str, str], None]) -> None:
     attacks = [trial for group in (*STOPPED, "REDIRECTS") for trial in outcome[group]]
     stopped = sum(not strays(trial) for trial in attacks)
     works = sum(trial["said"].startswith("text: ") for trial in outcome["ORDINARY"])
     reached = sum(bool(_reached(trial, group)) for group in REACHED for trial in outcome[f"{group} control"])
     figures = f"URLs: {stopped}/{len(attacks)} attacks stopped (a plain client lets {reached} through), "
-    with capsys.disabled():
-        sys.stdout.write(f"\n{figures}{works}/{len(outcome['ORDINARY'])} ordinary ones work\n")
+    record_property("figures", f"{figures}{works}/{len(outcome['ORDINARY'])} ordinary ones work")
     assert len(attacks) + len(outcome["ORDINARY"]) >= 400
 
 

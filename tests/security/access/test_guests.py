@@ -67,6 +67,34 @@ async def test_a_guest_works_in_a_folder_of_his_own(tmp_path: Path, telegram: Fa
     assert (own / "notas/hoy.md").read_text("utf-8") == "uno\ntres\n"
 
 
+async def test_what_he_undoes_is_his_own_and_nobody_presses_for_another(
+    tmp_path: Path, telegram: FakeTelegram, own: Path
+) -> None:
+    """The owner's work of the same minute stays, and the button of the guest's answer is the guest's."""
+    brain = ScriptedBrain(
+        calls(("write_file", {"path": "tienda/nuevo.txt", "content": "del dueño"})), text("hecho para ti"),
+        calls(("write_file", {"path": "nota.txt", "content": "del invitado"})), text("hecho para usted"),
+    )  # fmt: skip
+    owners = tmp_path / "home/proyectos/tienda/nuevo.txt"
+    async with bot(tmp_path, telegram, brain, **GUESTS):
+        telegram.user_says(OWNER, "crea el archivo")
+        await telegram.wait_for_message("hecho para ti", chat_id=OWNER)
+        telegram.user_says(GUEST, "apunta esto")
+        await telegram.wait_for_message("hecho para usted", chat_id=GUEST)
+        assert (own / "nota.txt").exists() and owners.exists()
+        telegram.user_says(GUEST, "/deshacer")
+        review = await telegram.wait_for_message("¿Lo hago?", chat_id=GUEST)
+        assert "nota.txt" in review["text"] and "nuevo.txt" not in review["text"]
+        [[undo, _]] = review["reply_markup"]["inline_keyboard"]
+        foreign = telegram.presses(review, undo["callback_data"], OTHER)["callback_query"]["id"]
+        await until(lambda: telegram.callbacks[foreign]["answer"])
+        assert (own / "nota.txt").exists()
+        telegram.presses(review, undo["callback_data"], GUEST)
+        await telegram.wait_for_message("Deshecho", chat_id=GUEST)
+    assert not (own / "nota.txt").exists()
+    assert owners.read_text("utf-8") == "del dueño"
+
+
 async def test_his_model_is_offered_no_more_and_told_nothing_of_the_owner(
     tmp_path: Path, telegram: FakeTelegram, own: Path
 ) -> None:
@@ -361,4 +389,4 @@ def test_the_least_of_all_who_wrote_counts() -> None:
     assert known.role_in("web_000000000000", ["web"]) is Role.OWNER
     assert not known.may_decide("77", "telegram_g1") and not known.may_decide("77", "telegram_78")
     assert known.may_decide("77", "telegram_g1-i77") and known.may_decide("42", "telegram_77")
-    assert not {"proyecto", "olvidar", "permisos", "deshacer"} & GUEST_COMMANDS
+    assert not {"proyecto", "olvidar", "permisos"} & GUEST_COMMANDS
