@@ -19,9 +19,8 @@ from tests.web import web_parts
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     settings = make_settings(Path(os.environ["SITE_FOLDER"]))
-    async with running_house(settings, ScriptedBrain()) as house:
-        async with serving(app, web_parts(house)):
-            yield
+    async with running_house(settings, ScriptedBrain()) as house, serving(app, web_parts(house)):
+        yield
     sys.stderr.write("lifespan is over\n")
 
 

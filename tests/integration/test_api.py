@@ -188,7 +188,7 @@ async def test_a_question_is_decided_once(tmp_path: Path, decision: str, ran: bo
         context = await site.house.parts.contexts.get(ROOM)
         await until(lambda: bool(context.questions))
         asked = next(iter(context.questions))
-        browser.headers |= await page_token(browser)
+        browser.headers.update(await page_token(browser))
         foreign = await browser.post(f"/api/v1/approvals/{ROOM}/{asked}", json={"decision": "skipped"})
         first = await browser.post(f"/api/v1/approvals/{ROOM}/{asked}", json={"decision": decision})
         second = await browser.post(f"/api/v1/approvals/{ROOM}/{asked}", json={"decision": "allow"})
