@@ -20,7 +20,7 @@ _STARTERS = """
 sudo doas su runuser env xargs find fd parallel time timeout gtimeout nohup nice ionice chrt taskset stdbuf setsid
 setarch setpriv strace ltrace perf watch entr flock script scriptreplay chroot unshare nsenter bwrap firejail
 systemd-run systemctl at batch crontab launchctl ssh scp sftp rsync telnet nc ncat netcat socat docker podman nerdctl
-kubectl helm lxc vagrant npx bunx pnpx uvx pipx tmux screen dtach eval exec source . command builtin coproc trap alias
+kubectl helm lxc vagrant npx bunx pnpx uvx pipx tmux screen dtach eval exec source command builtin coproc trap alias
 function if then else elif fi for while until do done case esac select ! [[ git
 """
 _NEVER = frozenset((_INTERPRETERS + _STARTERS).split())
