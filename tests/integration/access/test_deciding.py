@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -94,4 +93,3 @@ async def test_the_page_of_permissions_lists_and_takes_back(tmp_path: Path) -> N
         assert "No hay ninguno" in (await browser.get("/permisos")).text
     async with running_site(make_settings(tmp_path, dashboard_password=PASSWORD)) as site, site.browser() as stranger:
         assert (await stranger.get("/permisos")).status_code == 303
-        await asyncio.sleep(0)
