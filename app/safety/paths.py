@@ -84,8 +84,13 @@ class _Resolution:
         self.ids = bounds.hidden_ids()
 
     def check_visible(self, real: Path, info: os.stat_result | None) -> None:
-        known = info is not None and (info.st_dev, info.st_ino) in self.ids
-        if known or self.bounds.hides(real):
+        if info is not None:
+            self.check_identity(info)
+        if self.bounds.hides(real):
+            raise WorkspaceError(texts.hidden_path(self.asked))
+
+    def check_identity(self, info: os.stat_result) -> None:
+        if (info.st_dev, info.st_ino) in self.ids:
             raise WorkspaceError(texts.hidden_path(self.asked))
 
     def enter_bounds(self, parts: Iterable[str]) -> tuple[Path, deque[str]]:
@@ -151,7 +156,7 @@ class _Walk(_Resolution):
         self.names = way
         above = "."
         for _ in way if self.ids else ():  # whatever they were called, none of these folders is masked
-            self.check_visible(self.real, os.stat(above, dir_fd=folder, follow_symlinks=False))
+            self.check_identity(os.stat(above, dir_fd=folder, follow_symlinks=False))
             above += "/.."
         return deque([last])
 
