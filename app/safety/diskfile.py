@@ -17,6 +17,7 @@ from app.safety import names
 from app.safety.paths import FOLDER, Place, close_names, sync_folder
 
 PERMISSIONS = 0o777  # set-id and sticky bits are never given
+_ACCESS_LIST = "system.posix_acl_access"
 _STALE = 600.0  # seconds after which nobody still writes a temporary file
 _MAX_SWEPT = 2_000  # entries looked at
 _committing = threading.Lock()  # two turns that change one file: the second finds it changed
@@ -81,6 +82,7 @@ def replace(place: Place, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
+            _keep_access_list(file.fileno(), place)
             _keep_owner_and_mode(file.fileno(), place.info)
             os.fsync(file.fileno())
         with _committing:
@@ -105,6 +107,18 @@ def _keep_owner_and_mode(descriptor: int, old: os.stat_result | None) -> None:
         with suppress(PermissionError):
             os.fchown(descriptor, old.st_uid, -1)
     os.fchmod(descriptor, stat.S_IMODE(old.st_mode) & PERMISSIONS)
+
+
+def _keep_access_list(descriptor: int, place: Place) -> None:
+    """Without it the mode alone would say more than it did: with a list, the group's bits are those of its mask."""
+    if sys.platform != "linux" or place.info is None:
+        return
+    with suppress(OSError):  # none, as nearly always
+        old = place.open(os.O_RDONLY)
+        try:
+            os.setxattr(descriptor, _ACCESS_LIST, os.getxattr(old, _ACCESS_LIST))
+        finally:
+            os.close(old)
 
 
 def _refuse_if_changed(place: Place) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
@@ -204,10 +205,11 @@ class _RealPath(_Resolution):
         for step in (*reversed(real.parents), real):
             self.check_visible(step, lstat(str(step), None))
         if self.create:
-            for step in reversed(real.parents):
-                if not step.exists():
-                    names.check_new(step.name)
-                    step.mkdir(exist_ok=True)
+            missing = [step for step in reversed(real.parents) if not step.exists()]
+            for step in (*missing, real) if missing else ():
+                names.check_new(step.name)
+            for step in missing:
+                step.mkdir(exist_ok=True)
         return Place(None, str(real), real, lstat(str(real), None), self.ids)
 
 
@@ -215,6 +217,8 @@ def open_root(root: Path) -> int:
     """A granted folder, if it still is where it was: since then a link may have been put on the way. Raises OSError."""
     if openat2.works():
         return openat2.absolute(str(root))
+    if sys.platform == "darwin":
+        return os.open(root, _PASSAGE & ~os.O_NOFOLLOW | os.O_NOFOLLOW_ANY)
     folder = os.open(root.anchor, _PASSAGE)
     for name in root.parts[1:]:
         try:

@@ -98,15 +98,17 @@ class Workspace:
             return _shown(read_window(file, form.encoding, offset, limit), offset)
 
     def _write(self, path: str, base: Path, content: str) -> str:
-        _refuse_unwritable(path, content)
+        _refuse_unwritable(content)
+        if path.endswith("/"):
+            raise WorkspaceError(texts.is_a_folder(path))
         with self._at(path, base, create=True) as place:
             diskfile.check_writable(place)
             if place.info is None:
-                diskfile.replace(place, content.encode())
+                diskfile.replace(place, _fitting(path, content.encode()))
                 return texts.CREATED
             with self._opened(place) as file:
                 form = TextFormat.of(file.read(_HEAD))
-            diskfile.replace(place, form.encode(content))
+            diskfile.replace(place, _fitting(path, form.encode(content)))
             return texts.REPLACED
 
     def _edit(self, path: str, base: Path, old: str, new: str) -> int:
@@ -114,7 +116,7 @@ class Workspace:
             raise WorkspaceError(texts.EMPTY_OLD)
         if old == new:
             raise WorkspaceError(texts.SAME_TEXT)
-        _refuse_unwritable(path, new)
+        _refuse_unwritable(new)
         with self._at(path, base) as place:
             diskfile.check_writable(place)
             with self._opened(place) as file:
@@ -124,7 +126,7 @@ class Workspace:
             replacement = Replacement(text, old)
             position = _the_only_one(path, replacement, text)
             changed = replacement.apply(position, new, crlf=bool(form.crlf))
-            diskfile.replace(place, form.bom + changed.encode(form.encoding, form.lossless))
+            diskfile.replace(place, _fitting(path, form.bom + changed.encode(form.encoding, form.lossless)))
             return replacement.line_of(position)
 
     def _list_dir(self, path: str, base: Path, limit: int) -> tuple[Sequence[Entry], int]:
@@ -133,8 +135,9 @@ class Workspace:
                 diskfile.regular(place)  # says which names are close
             elif not stat.S_ISDIR(place.info.st_mode):
                 raise WorkspaceError(texts.not_a_folder(path))
+            hides = self._bounds.hides if self._bounds.hides_below(place.real) else None
             with diskfile.listed(place) as found:
-                return _entries(found, lambda entry: _is_shown(entry, place, self._bounds), limit)
+                return _entries(found, lambda entry: _is_shown(entry, place, hides), limit)
 
 
 def _entries(
@@ -153,9 +156,10 @@ def _entries(
     return [_entry(e) for e in first], total
 
 
-def _is_shown(entry: os.DirEntry[str], place: Place, bounds: Bounds) -> bool:
+def _is_shown(entry: os.DirEntry[str], place: Place, hides: Callable[[Path], bool] | None) -> bool:
     masked = place.info is not None and (place.info.st_dev, entry.inode()) in place.ids
-    return not (masked or names.is_temporary(entry.name) or bounds.hides(place.real / entry.name))
+    by_name = hides is not None and hides(place.real / entry.name)
+    return not (masked or by_name or names.is_temporary(entry.name))
 
 
 def _entry(entry: os.DirEntry[str]) -> Entry:
@@ -184,11 +188,15 @@ def _refuse_binary(path: str, head: bytes, size: int) -> None:
         raise WorkspaceError(texts.binary_file(path, kind or texts.unknown_kind(Path(path).suffix), size))
 
 
-def _refuse_unwritable(path: str, content: str) -> None:
+def _refuse_unwritable(content: str) -> None:
     if not names.encodable(content):
         raise WorkspaceError(texts.NOT_UNICODE)
-    if len(content) > MAX_WHOLE:
-        raise WorkspaceError(texts.too_large(path, len(content), MAX_WHOLE))
+
+
+def _fitting(path: str, data: bytes) -> bytes:
+    if len(data) > MAX_WHOLE:
+        raise WorkspaceError(texts.too_large(path, len(data), MAX_WHOLE))
+    return data
 
 
 def _whole(path: str, file: BinaryIO) -> bytes:

@@ -185,6 +185,7 @@ THERE = [
     case("private", "f.txt", ("file", "{project}/f.txt"), ("mode", "{project}/f.txt", "600")),
     case("set-id", "f.txt", ("file", "{project}/f.txt"), ("mode", "{project}/f.txt", "6755")),
     case("in a folder with set-gid", "sub/f.txt", ("mode", "{project}/sub", "2775"), ("file", "{project}/sub/f.txt")),
+    case("below a folder that cannot be listed", "sub/hondo/f.txt", ("file", "{project}/sub/hondo/f.txt"), ("mode", "{project}/sub", "311")),
     case("a folder moved elsewhere meanwhile", "nuevo/f.txt", ("folder", "{project}/viejo"), ("file", "{project}/viejo/f.txt"), ("move", "{project}/viejo", "{project}/nuevo")),
     case("the project made anew", "f.txt", ("move", "{project}", "{root}/antes"), ("folder", "{project}"), ("file", "{project}/f.txt")),
     case("the root made anew", "f.txt", ("move", "{root}", "{house}/antes"), ("bait",), ("folder", "{project}"), ("file", "{project}/f.txt")),
