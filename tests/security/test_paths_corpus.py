@@ -86,7 +86,7 @@ def test_ordinary_work_goes_on(outcome: Outcome, capsys: pytest.CaptureFixture[s
 
 
 def test_no_race_is_won(outcome: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(outcome["races"]) == 8
+    assert len(outcome["races"]) == 9
     for race in outcome["races"]:
         assert race["escapes"] == [], race
         assert race["harm"] == [], race

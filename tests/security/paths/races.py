@@ -27,7 +27,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Race:
     """`one` (with its content) and `bait` change places; `path` then leads to a secret or inside. All below the top.
 
-    `kind`: bait is a link to `target`, a hard link of it, a FIFO, or the folder `target` itself.
+    `kind`: bait is a link to `target`, a hard link of it, a FIFO, or the folder `target` itself. `twice`: a hard link
+    moves from one folder to the next, to be counted in both.
     """
 
     name: str
@@ -47,6 +48,7 @@ RACES = [
     Race("a folder far above and a link to Nanobot", "raíz/a", "raíz/cebo", "link", "raíz/nanobot", "a/b/c/f.txt"),
     Race("the root and a link", "raíz", "cebo", "link", "fuera", "f.txt"),
     Race("a file and a hard link", "raíz/a/f.txt", "raíz/cebo", "hard", "fuera/f.txt", "a/f.txt"),
+    Race("a hard link in two places", "raíz/a/f.txt", "raíz/a/b/f.txt", "twice", "fuera/f.txt", "a/f.txt"),
     Race("a folder that leaves, then up", "raíz/a/b", "fuera/b", "folder", "fuera/b", "a/b/../f.txt"),
     Race("a file and a FIFO", "raíz/a/f.txt", "raíz/cebo", "fifo", "", "a/f.txt"),
 ]  # fmt: skip
@@ -83,7 +85,8 @@ def _put_bait(race: Race, top: Path) -> None:
     bait, target = top / race.bait, top / race.target
     if race.kind == "link":
         bait.symlink_to(target)
-    elif race.kind == "hard":
+    elif race.kind in {"hard", "twice"}:
+        bait.unlink(missing_ok=True)
         os.link(target, bait)
     elif race.kind == "fifo":
         os.mkfifo(bait)
@@ -136,7 +139,7 @@ async def _attack(
 ) -> tuple[dict[str, int], list[str], float]:
     root = top / "raíz"
     folder = race.path.rpartition("/")[0] or "."
-    done = dict.fromkeys(("read", "write", "edit", "list"), 0)
+    done: dict[str, int] = {"read": 0, "write": 0, "edit": 0, "list": 0}
     escapes: list[str] = []
     slowest = 0.0
     until = time.monotonic() + seconds
@@ -152,7 +155,7 @@ async def _attack(
             with suppress(WorkspaceError):
                 said = str(await act)
                 done[name] += 1
-                if "CANARIO" in said:
+                if "CANARIO" in said or (name == "read" and "dentro" not in said):
                     escapes.append(f"{name}: {said[:200]}")
             slowest = max(slowest, time.monotonic() - began)
     return done, escapes, slowest
@@ -176,8 +179,8 @@ def _check_then_open_loses(race: Race, top: Path, seconds: float) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         with suppress(OSError):
-            if race.kind == "folder":
-                if "CANARIO" in _up_from_open_folder(path):
+            if race.kind in {"folder", "twice"}:
+                if "CANARIO" in (_up_from_open_folder(path) if race.kind == "folder" else _counted(path, root)):
                     return True
             elif naive.checked(path, root, hidden) and "CANARIO" in naive.read(Path(root), path):
                 return True
@@ -193,3 +196,12 @@ def _up_from_open_folder(path: str) -> str:
             return file.read()
     finally:
         os.close(descriptor)
+
+
+def _counted(path: str, root: str) -> str:
+    """All names of an open file are looked for, one after the other."""
+    with open(path) as file:
+        info = os.fstat(file.fileno())
+        with os.scandir(f"{root}/a") as one, os.scandir(f"{root}/a/b") as other:
+            found = sum(entry.inode() == info.st_ino for entries in (one, other) for entry in entries)
+        return file.read() if found >= info.st_nlink else ""

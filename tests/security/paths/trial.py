@@ -30,7 +30,7 @@ Acts = dict[str, Callable[[], Awaitable[object]]]
 def main(way: str, uid: int, scale: float, folder: str) -> None:
     assert openat2.works(), "this kernel has openat2"
     if way == "walk":
-        openat2.works = lambda: False  # type: ignore[assignment]
+        openat2.works = lambda: False
     os.umask(0o022)
     top = Path(folder)
     for name in ("escenario", "carreras"):
