@@ -35,7 +35,7 @@ class HardLinks:
     def check(self, place: Place, file: BinaryIO) -> None:
         """Raises WorkspaceError when the open file may also lie outside."""
         info = os.fstat(file.fileno())
-        if info.st_nlink > 1 and not self._all_inside(place, file) and not self._in_cache(place.real, file):
+        if info.st_nlink > 1 and not self._in_cache(place.real, file) and not self._all_inside(place, file):
             raise WorkspaceError(texts.several_names(str(place.real)))
 
     def _all_inside(self, place: Place, file: BinaryIO) -> bool:

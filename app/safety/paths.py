@@ -28,6 +28,8 @@ from app.safety.bounds import Bounds
 
 BY_DESCRIPTOR = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 MAX_LINKS = 40
+MAX_DEPTH = 128  # names; each may hold a descriptor
+_NOT_ASKED = {errno.EACCES, errno.EINVAL, errno.ENOTSUP}  # a folder that may not be listed; shared and network disks
 _FLAGS = ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_BINARY")
 SAFE = sum(getattr(os, name, 0) for name in _FLAGS)
 FOLDER = SAFE | getattr(os, "O_DIRECTORY", 0) | os.O_RDONLY
@@ -142,6 +144,8 @@ class _Walk(_Resolution):
         """From the granted folder again: for the path as asked and for every link and `..` that leaves it."""
         self.close()
         self.root, pending = self.enter_bounds(parts)
+        if len(pending) > MAX_DEPTH:
+            raise WorkspaceError(texts.bad_path(self.asked))
         self.names = []
         self.folders.append(open_root(self.root))
         return self.leap(pending)
@@ -233,12 +237,15 @@ def sync_folder(folder: int | None) -> None:
     """What was made or renamed in it survives a power cut. Where that cannot be asked for, it is not."""
     if folder is None:
         return
-    with suppress(PermissionError):  # a folder that may be written but not listed
+    try:
         descriptor = os.open(".", os.O_RDONLY | SAFE, dir_fd=folder)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_ASKED:
+            raise
 
 
 def lstat(name: str, folder: int | None) -> os.stat_result | None:

@@ -7,11 +7,12 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.core.errors import WorkspaceError
-from app.safety import openat2
+from app.safety import openat2, paths
 from app.safety.workspace import Workspace
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX files")
@@ -133,6 +134,37 @@ async def test_a_masked_folder_is_known_on_the_way_whatever_it_is_called(
             await workspace.write(path, tmp_path, "x")
     entries, _ = await workspace.list_dir(".", tmp_path)
     assert entries == []
+
+
+@linux
+@pytest.mark.parametrize("way", ["openat2", "walk"])
+async def test_a_deep_path_does_not_eat_up_the_servers_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    if way == "walk":
+        monkeypatch.setattr(openat2, "works", lambda: False)
+    workspace = Workspace([tmp_path])
+    deepest = "d/" * (paths.MAX_DEPTH - 1) + "f.txt"
+    assert await workspace.write(deepest, tmp_path, "x") == "creado"
+    assert (await workspace.read(deepest, tmp_path)).text == "x"
+    (tmp_path / "l").symlink_to("d/" * 100)
+    for path in ("d/" + deepest, "d/d/../" + deepest, "l/" * 3 + "f.txt", "l/" + "d/" * 60):
+        with pytest.raises(WorkspaceError):
+            await workspace.read(path, tmp_path)
+        with pytest.raises(WorkspaceError):
+            await workspace.list_dir(path, tmp_path)
+    opened = 0
+    real = os.open
+
+    def counting(*arguments: Any, **named: Any) -> int:
+        nonlocal opened
+        opened += 1
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(os, "open", counting)
+    with pytest.raises(WorkspaceError):
+        await workspace.read("d/" * 2_000 + "f.txt", tmp_path)
+    assert opened == 0
 
 
 @posix
