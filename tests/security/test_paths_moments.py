@@ -143,6 +143,18 @@ async def test_a_folder_of_the_way_is_exchanged_while_it_is_made(root: Path, mon
     assert os.listdir(root / "../fuera") == ["f.txt"]
 
 
+async def test_a_folder_that_somebody_else_made_first_is_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = os.mkdir
+
+    def quicker(name: Any, *arguments: Any, **named: Any) -> None:
+        make(name, *arguments, **named)
+        make(name, *arguments, **named)
+
+    monkeypatch.setattr(os, "mkdir", quicker)
+    assert await Workspace([root]).write("nueva/más/x.txt", root, "mío") == "creado"
+    assert (root / "nueva/más/x.txt").read_text() == "mío"
+
+
 async def test_a_write_lands_in_the_folder_that_was_checked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its folder becomes a link to the outside while the new text is synced."""
     workspace = Workspace([root], hidden=[root / "nanobot"])
