@@ -20,7 +20,10 @@ import pytest
 from app.safety import openat2
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="namespaces, renameat2 and /proc are Linux's")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="namespaces, renameat2 and /proc are Linux's"),
+    pytest.mark.timeout(160),  # about 15 s where the machine does nothing else
+]
 
 USERS = [0, 64001] if sys.platform == "linux" and os.geteuid() == 0 else [os.geteuid() if os.name == "posix" else 0]
 # The races take their full time for the first user: another one changes nothing about them.
@@ -40,7 +43,7 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
     folder = tempfile.mkdtemp(prefix="nanobot-rutas-", dir=memory if os.access(memory, os.W_OK) else None)
     try:
         command = [sys.executable, "-m", "tests.security.paths.trial", way, str(uid), str(scale), folder]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=55, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
         assert found["uid"] == uid
@@ -72,7 +75,7 @@ def test_what_only_looks_like_an_attack_leads_nowhere(outcome: Outcome) -> None:
 
 def test_nothing_but_files_is_opened_and_nothing_blocks(outcome: Outcome) -> None:
     assert len(outcome["blocking"]) >= 24
-    assert [trial for trial in outcome["blocking"] if trial["said"] == "done" or trial["seconds"] > 1] == []
+    assert [trial for trial in outcome["blocking"] if trial["said"] == "done" or trial["seconds"] > 10] == []
 
 
 def test_ordinary_work_goes_on(outcome: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +94,7 @@ def test_no_race_is_won(outcome: Outcome, capsys: pytest.CaptureFixture[str]) ->
         assert race["escapes"] == [], race
         assert race["harm"] == [], race
         assert race["control"], f"the control: checking first loses the race ({race['name']})"
-        assert race["slowest"] < 5, race
+        assert race["slowest"] < 20, race
     done = {name: sum(race["done"][name] for race in outcome["races"]) for name in ("read", "write", "edit", "list")}
     assert all(done.values()), "ordinary work goes on between two exchanges"
     with capsys.disabled():

@@ -76,7 +76,7 @@ async def test_a_file_is_exchanged_before_it_is_opened(root: Path, monkeypatch: 
     ):
         moment = Moment("f.txt", _instead(file, FILES[what]))
         monkeypatch.setattr(os, "open", moment)
-        ended = threading.Timer(5, lambda: os.close(os.open(file, os.O_RDWR)))  # would free who waits for a writer
+        ended = threading.Timer(30, lambda: os.close(os.open(file, os.O_RDWR)))  # would free who waits for a writer
         ended.start()
         with pytest.raises(WorkspaceError):
             await act()
