@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,33 +56,41 @@ async def test_two_turns_that_create_one_file_end_with_one_of_both(workspace: Wo
     assert os.listdir(tmp_path / "a/b") == ["c.txt"]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root mounts a disk")
-    folder = tmp_path / "disco"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], check=False).returncode:
-        pytest.skip("no mounts here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
-async def test_a_full_disk_leaves_the_old_file_whole(small_disk: Path) -> None:
-    workspace = Workspace([small_disk])
-    (small_disk / "a.txt").write_text("antes\n" * 100)
+_FULL = """
+import asyncio, os, subprocess, sys
+from pathlib import Path
+from app.core.errors import WorkspaceError
+from app.safety.workspace import Workspace
+disk = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=True)
+old = "antes\\n" * 100
+(disk / "a.txt").write_text(old)
+async def main():
+    workspace = Workspace([disk])
     for act in (
-        lambda: workspace.write("a.txt", small_disk, "x" * 1_000_000),
-        lambda: workspace.edit("a.txt", small_disk, "antes\n" * 100, "y" * 1_000_000),
-        lambda: workspace.write("b.txt", small_disk, "x" * 1_000_000),
+        workspace.write("a.txt", disk, "x" * 1_000_000),
+        workspace.edit("a.txt", disk, old, "y" * 1_000_000),
+        workspace.write("b.txt", disk, "x" * 1_000_000),
     ):
-        with pytest.raises(WorkspaceError, match="lleno"):
-            await act()
-    assert os.listdir(small_disk) == ["a.txt"]
-    assert (small_disk / "a.txt").read_text() == "antes\n" * 100
-    assert await workspace.write("a.txt", small_disk, "ahora") == "reemplazado"
+        try:
+            await act
+        except WorkspaceError as error:
+            print(error)
+        assert os.listdir(disk) == ["a.txt"]
+        assert (disk / "a.txt").read_text() == old
+    print(await workspace.write("a.txt", disk, "ahora"))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a disk of its own")
+def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    spaces = ["unshare", "--mount"] + (["--user", "--map-root-user"] if os.geteuid() else [])
+    command = [*spaces, sys.executable, "-c", _FULL, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=50)
+    *refused, last = done.stdout.splitlines()
+    assert (len(refused), last) == (3, "reemplazado")
+    assert all("el disco está lleno" in line for line in refused)
 
 
 _LIMITED = """
@@ -173,15 +180,16 @@ def test_a_kill_leaves_a_whole_file_and_its_litter_is_swept(tmp_path: Path) -> N
     assert sorted(os.listdir(tmp_path)) == ["f.txt", "g.txt", "mío.nanobot"]
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
 async def test_owner_group_and_mode_are_kept(workspace: Workspace, tmp_path: Path) -> None:
+    """Root gives files to anybody, others only to a group that they are in."""
+    owner, group = (1234, 2345) if os.geteuid() == 0 else (os.geteuid(), max(os.getgroups()))
     file = tmp_path / "a.sh"
     file.write_text("uno")
-    os.chown(file, 1234, 2345)
+    os.chown(file, owner, group)
     file.chmod(0o6754)
     await workspace.edit("a.sh", tmp_path, "uno", "dos")
     info = file.stat()
-    assert (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == (1234, 2345, 0o754)
+    assert (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == (owner, group, 0o754)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="access lists of Linux")
