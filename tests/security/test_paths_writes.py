@@ -150,12 +150,12 @@ asyncio.run(main())
 
 def test_a_kill_leaves_a_whole_file_and_its_litter_is_swept(tmp_path: Path) -> None:
     whole = {"a" * 500_000, "b" * 500_000}
-    for attempt in range(6):
+    for attempt in range(4):
         command = [sys.executable, "-c", _WRITING, str(tmp_path)]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            time.sleep(0.013 * attempt)
+            time.sleep(0.017 * attempt)
             process.send_signal(signal.SIGKILL)
         assert (tmp_path / "f.txt").read_text() in whole
     (tmp_path / f".{'0' * 16}.nanobot").write_text("a kill left this")
@@ -239,12 +239,12 @@ async def test_a_folder_is_not_made_a_file_by_its_slash(workspace: Workspace, tm
 async def test_a_folder_with_many_files_is_listed_in_bounded_memory(workspace: Workspace, tmp_path: Path) -> None:
     import tracemalloc
 
-    for n in range(20_000):
+    for n in range(5_000):
         os.close(os.open(tmp_path / f"{n:06}", os.O_CREAT))
     (tmp_path / "zona").mkdir()
     tracemalloc.start()
     entries, total = await workspace.list_dir(".", tmp_path, limit=3)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert ([entry.name for entry in entries], total) == (["zona", "000000", "000001"], 20_001)
-    assert peak < 1_000_000
+    assert ([entry.name for entry in entries], total) == (["zona", "000000", "000001"], 5_001)
+    assert peak < 400_000

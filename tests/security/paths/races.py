@@ -37,7 +37,7 @@ class Race:
     kind: str
     target: str
     path: str
-    seconds: float = 0.8
+    seconds: float = 0.5
 
 
 LONG = 3.0

@@ -35,6 +35,7 @@ class Stage:
         self.project = self.root / "proyecto"
         self.dirfd = self.filefd = -1
         self.mounted: list[str] = []
+        self.changed_modes: list[str] = []
         self.workspace: Workspace | None = None
         self._baits_now: list[Path] = []
 
@@ -81,6 +82,9 @@ class Stage:
         self.dirfd = self.filefd = -1
         while self.mounted:
             _libc.umount2(os.fsencode(self.mounted.pop()), _MNT_DETACH)
+        while self.changed_modes:
+            with suppress(OSError):
+                os.chmod(self.changed_modes.pop(), 0o755)
         self._baits_now = []
         os.chdir(self.top)
         for folder in self.top.iterdir():
@@ -132,6 +136,7 @@ class Stage:
 
     def do_mode(self, name: str, mode: str) -> None:
         os.chmod(name, int(mode, 8))
+        self.changed_modes.append(name)
 
     def do_move(self, name: str, to: str) -> None:
         os.rename(name, to)
