@@ -65,7 +65,7 @@ def build_machine(settings: Settings) -> Machine:
     limits = ToolLimits(settings.tool_seconds, settings.tool_output_chars, settings.tools_per_minute)
     redactor = SecretRedactor(settings.secrets())
     return Machine(
-        workspace=Workspace(settings.projects_dirs, hidden=hidden, files=memory),
+        workspace=Workspace(settings.projects_dirs, hidden, memory, homes=[settings.data_dir / "home"]),
         sandbox=ProcessSandbox(
             settings.data_dir / "home",
             Confinement(settings.projects_dirs, hidden, settings.sandbox, settings.allow_unconfined_shell),
