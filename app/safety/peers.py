@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import struct
 import sys
@@ -22,10 +21,10 @@ def close_to_peers() -> None:
             logger.warning("other processes of this user can read the environment of this one: {}", error)
 
 
-def is_trusted(writer: asyncio.StreamWriter) -> bool:
+def is_user(writer: asyncio.StreamWriter, uid: int) -> bool:
     """Whether the other end of a Unix socket was opened by this user or by root. Raises OSError."""
     if sys.platform != "linux":
         return False
     with socket.fromfd(writer.get_extra_info("socket").fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as peer:
-        _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return uid in {os.geteuid(), 0}
+        _, theirs, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return theirs in {uid, 0}

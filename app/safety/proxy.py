@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterable
@@ -14,7 +15,7 @@ from app.core import texts_fetch as texts
 from app.core.errors import SandboxError
 from app.safety.allowlist import AllowedHosts
 from app.safety.dialing import Dialer, Streams
-from app.safety.peers import is_trusted
+from app.safety.peers import is_user
 from app.safety.proxy_client import Client
 from app.safety.proxy_rules import Meter, ProxyLimits, ProxyRules
 
@@ -56,7 +57,9 @@ class FilteringProxy:
         if sys.platform != "linux":
             raise SandboxError(texts.PROXY_NOT_HERE)
         address = f"\0nanobot-{secrets.token_hex(16)}"
-        self._started(await asyncio.start_unix_server(self._server(admit=is_trusted), address))
+        user = os.geteuid()
+        serve = self._server(admit=lambda writer: is_user(writer, user))
+        self._started(await asyncio.start_unix_server(serve, address))
         return address
 
     async def listen_tcp(self) -> str:
