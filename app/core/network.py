@@ -15,9 +15,9 @@ _MARGIN = 15.0  # s: the command's own time limit ends first
 _MOST_TOLD = 5
 _SSH = "transport 'ssh' not allowed"  # as git says it of what the grant's environment forbids
 _OFFLINE = re.compile(
-    r"""could not resolve|couldn't resolve|unable to resolve|temporary failure in name resolution|enotfound|eai_again
-    |network is unreachable|no such host|failed to lookup address|dns error|name or service not known""",
-    re.IGNORECASE | re.VERBOSE,
+    r"could(?: not|n't) resolve|unable to resolve|name resolution|enotfound|eai_again|network is unreachable"
+    r"|no such host|failed to lookup address|dns error|name or service not known",
+    re.IGNORECASE,
 )
 
 

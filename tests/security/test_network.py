@@ -89,11 +89,11 @@ async def test_git_clones_and_pushes(here: Cell, sites: Internet) -> None:
     bare = sites.repositories / "x.git"
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(bare)], check=True)
     command = f"""
-        set -e; rm -rf copia otra; export GIT_SSL_CAINFO=$PWD/site.crt
+        set -e; rm -rf copia otra; export GIT_SSL_CAINFO=$PWD/site.crt; url=http://example.com:{sites.plain}/git/x.git
         git clone -q https://example.com:{sites.tls}/git/x.git copia 2>&1; cd copia
-        git checkout -q -b main 2>/dev/null || true; head -c 2000000 /dev/urandom > grande; git add .
+        git checkout -q -b main || true; head -c 2000000 /dev/urandom > grande; git add .
         git -c user.name=a -c user.email=a@b commit -qm uno; git push -q origin HEAD:main
-        git clone -q -b main http://example.com:{sites.plain}/git/x.git ../otra; cmp grande ../otra/grande && echo igual"""
+        git clone -q -b main $url ../otra; cmp grande ../otra/grande && echo igual"""
     async with granted(here, sites.network(*HOSTS), 60) as grant:
         done = await sh(here, command, grant)
         assert (done.exit_code, done.output.splitlines()[-1]) == (0, "igual"), done.output
