@@ -129,10 +129,11 @@ async def test_a_long_report_keeps_what_was_refused(sites: Internet) -> None:
     here = build_machine(make_settings(sites.repositories.parent, sandbox="auto", tool_output_chars=1_000))
     here = replace(here, network=sites.network(*HOSTS))
     use_machine(here)
-    arguments = '{"command": "curl -s http://otro.com/ >/dev/null; seq 9999", "network": true}'
+    urls = " ".join(f"http://{'otro' * 10}{n}.com/" for n in range(5))
+    arguments = f'{{"command": "curl -s {urls} >/dev/null; seq 9999", "network": true}}'
     result = await invoke(handler, box, here, ToolCall(id="1", name="execute_shell", arguments=arguments))
     assert len(result.content) <= 1_000
-    assert "[La red no permitió: «otro.com»" in result.content and result.content.count("omitidos") == 1
+    assert result.content.count("[La red no permitió: «otrootro") == 5 and result.content.count("omitidos") == 1
 
 
 @linux

@@ -145,7 +145,7 @@ def canary(request: pytest.FixtureRequest) -> Iterator[Canary]:
 
 
 CONNECT = 'perl -MIO::Socket::INET -e \'IO::Socket::INET->new(PeerAddr=>"{a}:{t}",Timeout=>3) or print "no\\n"\''
-DATAGRAM = 'perl -MIO::Socket::INET -e \'$s=IO::Socket::INET->new(PeerAddr=>"{a}:{u}",Proto=>"udp") and $s->send("x")\''
+DATAGRAM = 'perl -MSocket -e \'socket(S,2,2,0) && send(S,"x",0,pack_sockaddr_in({u},inet_aton("{a}")))\''
 
 
 async def test_this_machine_is_not_reached_past_the_proxy(here: Cell, sites: Internet, canary: Canary) -> None:
