@@ -96,6 +96,7 @@ class FilteringProxy:
                 writer.transport.abort()
                 return
             self._clients.add(task)
+            writer.transport.set_write_buffer_limits(0)  # what drain() has not waited for would be lost with abort()
             try:
                 await self._serve((reader, writer), credentials)
             except asyncio.CancelledError:

@@ -142,7 +142,12 @@ async def test_git_goes_through_by_itself(sites: Internet) -> None:
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(bare)], check=True)
     url = f"http://example.com:{sites.plain}/git/x.git"
     assert "código de salida 0" in await git_operation(f"clone -q {url} copia")
-    steps = ("commit --allow-empty -qm uno", "push -q origin HEAD:main", "fetch", "ls-remote")
+    steps = (
+        "-c user.name=a -c user.email=a@b commit --allow-empty -qm uno",
+        "push -q origin HEAD:main",
+        "fetch",
+        "ls-remote",
+    )
     for step in steps:
         assert "código de salida 0" in await git_operation(f"-C copia {step}"), step
     log = subprocess.run(
@@ -212,7 +217,7 @@ async def test_nothing_stays_open_when_a_command_is_ended(sites: Internet, end: 
     limits = ToolLimits(seconds=1.5 if end == "timed out" else 60)
     use_machine(replace(machine(), network=noting, limits=limits))
     command = f"curl -sS http://example.com:{sites.plain}/; sleep 50; curl http://example.com:{sites.plain}/"
-    task = asyncio.create_task(execute_shell(command, network=True))
+    task = asyncio.ensure_future(execute_shell(command, network=True))
     await until(lambda: bool(sites.visits))
     [proxy] = noting.proxies
     (await asyncio.open_unix_connection(proxy))[1].close()
