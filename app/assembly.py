@@ -18,6 +18,7 @@ from app.core.commands import Commands
 from app.core.context import AgentContext
 from app.core.contexts import Contexts
 from app.core.contracts import Brain, Channel, SessionStore
+from app.core.errors import ConfigError, FetchError
 from app.core.gates import (
     announced,
     approved,
@@ -48,6 +49,7 @@ from app.safety.checkpoints import ShadowCheckpoints
 from app.safety.fetch import WebFetcher
 from app.safety.git_identity import git_environment
 from app.safety.leaks import UrlGuard
+from app.safety.network import FilteredNetwork
 from app.safety.redaction import SecretRedactor
 from app.safety.sandbox import Confinement, ProcessSandbox
 from app.safety.surroundings import MEMORY_FILES, LocalSurroundings
@@ -57,7 +59,7 @@ _GRACE_SECONDS = 30.0  # a tool's own time limit speaks first
 
 
 def build_machine(settings: Settings) -> Machine:
-    """Raises ConfigError when a folder cannot be made or DATA_DIR cannot be written."""
+    """Raises ConfigError when a folder cannot be made, DATA_DIR not written, or NETWORK_HOSTS not allowed."""
     prepare_folders(settings)
     memory = [settings.workspace_dir / name for name in MEMORY_FILES]
     hidden = _hidden(settings)
@@ -76,7 +78,15 @@ def build_machine(settings: Settings) -> Machine:
         fetcher=WebFetcher(guard=UrlGuard(redactor)),
         redactor=redactor,
         limits=limits,
+        network=_network(settings),
     )
+
+
+def _network(settings: Settings) -> FilteredNetwork:
+    try:
+        return FilteredNetwork(settings.network_hosts)
+    except FetchError as error:
+        raise ConfigError(texts.bad_setting("NETWORK_HOSTS", "value_error", {"error": str(error)})) from None
 
 
 def build_checkpoints(settings: Settings) -> ShadowCheckpoints:
@@ -105,10 +115,11 @@ def people_of(settings: Settings) -> People:
 
 
 def guest_machines(settings: Settings, machine: Machine) -> dict[str, Machine]:
-    """The same machine, but each sees only a folder of its own. Raises ConfigError when that cannot be made."""
+    """The same machine, without network, and each sees only a folder of its own. Raises ConfigError for that folder."""
     folders = guest_folders(settings)
     hidden = _hidden(settings)
-    return {guest: replace(machine, workspace=Workspace([path], hidden=hidden)) for guest, path in folders.items()}
+    shared = replace(machine, network=None)
+    return {guest: replace(shared, workspace=Workspace([path], hidden=hidden)) for guest, path in folders.items()}
 
 
 def build_store(settings: Settings, hub: LiveHub) -> SessionManager:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -56,13 +57,38 @@ class Sandbox(Protocol):
 class RunLimits:
     """`seconds` of wall time, `output_bytes` kept (beginning and end). `env`: added to the clean environment.
 
-    `proxy`: path of the Unix socket of a filtering HTTP proxy, the only way to the network. None: no network.
+    `proxy`: of a Grant, the only way to the network. None: no network, if the command is confined.
     """
 
     seconds: float = 60.0
     output_bytes: int = 30_000
     env: dict[str, str] = field(default_factory=dict[str, str])
     proxy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """`proxy`: where a filtering HTTP proxy waits for one command: a Unix socket, on macOS a URL with its password.
+
+    `env`: for that command. `refusals`: what was not let through so far, each a Spanish sentence.
+    """
+
+    proxy: str
+    env: Mapping[str, str]
+    refusals: Sequence[str]
+
+
+class Network(Protocol):
+    """The internet as confined commands may see it: some sites, and never this machine or a private network."""
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """The sites: exact names, and `*.name` for everything below a name."""
+        ...
+
+    def grant(self, seconds: float) -> AbstractAsyncContextManager[Grant]:
+        """For one command, and for `seconds` at most. Raises SandboxError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
