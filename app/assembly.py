@@ -9,11 +9,13 @@ from pathlib import Path
 
 from app import __version__
 from app.cloud.delivery import Delivery
+from app.cloud.permission_file import PermissionFile
 from app.cloud.providers import ProviderManager
 from app.cloud.sessions import SessionManager
 from app.config import CODE_DIR, Settings
 from app.core import texts
 from app.core.approvals import Approvals
+from app.core.asking import Asking
 from app.core.commands import Commands
 from app.core.context import AgentContext
 from app.core.contexts import Contexts
@@ -21,7 +23,6 @@ from app.core.contracts import Brain, Channel, SessionStore
 from app.core.errors import ConfigError, FetchError
 from app.core.gates import (
     announced,
-    approved,
     build_handler,
     not_repeated,
     possible,
@@ -36,6 +37,8 @@ from app.core.loop import AgentLoop
 from app.core.machine import Machine, ToolLimits
 from app.core.pace import Pace
 from app.core.parts import Parts
+from app.core.permissions import Permissions
+from app.core.permissions_command import PermissionsCommand
 from app.core.roles import People, Role, person_of
 from app.core.status import MissingItem, StatusReport
 from app.core.toolkit import Toolbox
@@ -136,13 +139,15 @@ def build_parts(
     machine = build_machine(settings)
     contexts = Contexts(store)
     undo = Undo(build_checkpoints(settings), store, guest_checkpoints(settings))
-    approvals = Approvals(store, contexts, settings.approval_minutes, attended=attended)
+    permissions = Permissions(PermissionFile(settings.data_dir / "permissions.json"))
+    approvals = Approvals(store, contexts, settings.approval_minutes, permissions, attended=attended)
+    asking = Asking(approvals, settings.approvals, machine, permissions)
     gates = (
         traced,
         within_role,
         not_repeated,
         possible(machine),
-        approved(approvals, settings.approvals, machine),
+        asking.gate,
         rate_limited(settings.tools_per_minute, settings.guest_tools_per_minute),
         checkpointed(undo, WithoutPoint(approvals, settings.approvals, store).ask),
         announced(store),
@@ -161,6 +166,7 @@ def build_parts(
         undo=undo,
         people=people_of(settings),
         guests=guest_machines(settings, machine),
+        permissions=permissions,
     )
 
 
@@ -190,6 +196,7 @@ def build_house(settings: Settings, channels: Mapping[str, Channel], brain: Brai
     reporter = Reporter(settings, parts, runner)
     commands = Commands(store, parts.contexts, store.chats, runner, parts.surroundings, reporter.chat_text)
     commands.add("deshacer", parts.undo.command)
+    commands.add("permisos", PermissionsCommand(parts.permissions).answer)
     commands.on_forget = parts.undo.forget
     runner.first = commands.run_in_lane
     inbox = Inbox(store, store.chats, runner, commands, parts.approvals, parts.people)

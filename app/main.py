@@ -59,9 +59,11 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
 
 
 def _web_parts(house: House) -> WebParts:
+    parts = house.parts
     return WebParts(
-        house.settings, house.store, house.hub, house.inbox, house.reporter.report, house.parts.machine.redactor
-    )
+        house.settings, house.store, house.hub, house.inbox, house.reporter.report, parts.machine.redactor,
+        parts.permissions,
+    )  # fmt: skip
 
 
 async def _open(house: House, telegram: TelegramService) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -38,15 +39,27 @@ class Site:
         return self.client(base, peer, origin=base, **{"sec-fetch-site": "same-origin"})
 
 
+def web_parts(house: House) -> WebParts:
+    parts = house.parts
+    return WebParts(
+        house.settings, house.store, house.hub, house.inbox, house.reporter.report, parts.machine.redactor,
+        parts.permissions,
+    )  # fmt: skip
+
+
+async def page_token(browser: httpx.AsyncClient) -> dict[str, str]:
+    """The header with which a page of the dashboard decides."""
+    found = re.search(r'<meta name="nanobot-page" content="([0-9a-f]{64})">', (await browser.get("/")).text)
+    assert found
+    return {"x-nanobot-page": found[1]}
+
+
 @asynccontextmanager
 async def running_site(settings: Settings, brain: ScriptedBrain | None = None) -> AsyncGenerator[Site]:
     async with running_house(settings, brain or ScriptedBrain()) as house:
         app = FastAPI()
         install(app)
-        parts = WebParts(
-            house.settings, house.store, house.hub, house.inbox, house.reporter.report, house.parts.machine.redactor
-        )
-        async with serving(app, parts):
+        async with serving(app, web_parts(house)):
             yield Site(house, app)
 
 

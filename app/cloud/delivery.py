@@ -8,9 +8,11 @@ from typing import Protocol, runtime_checkable
 
 from loguru import logger
 
+from app.cloud.question_buttons import question_choices, question_parts
 from app.cloud.undo_buttons import undo_choices
+from app.cloud.verdicts import Verdicts
 from app.core import texts
-from app.core.context import SESSION_ID, AgentContext
+from app.core.context import AgentContext
 from app.core.contexts import Contexts
 from app.core.contracts import Channel, Choice, LiveEvent, Part, SessionStore
 from app.core.errors import ChatGone, DeliveryError, Flood, NotSent, StorageError, Uncertain
@@ -30,7 +32,6 @@ Pause = Callable[[float], Awaitable[None]]
 _LONGEST_WAIT = 60.0
 _MOST_REPEATS = 5  # marked copies of one part, while the channel answers to everything else
 _LONG_TEXT = 10_000  # characters; splitting more would hold every other chat up
-_QUESTION_LIMITS = (3_000, 1_500, 700)  # characters; the first that makes one message, so that its buttons are seen
 
 
 @runtime_checkable
@@ -56,13 +57,20 @@ class Delivery:
         self._contexts = contexts
         self._channels = channels
         self._resting: dict[tuple[str, int], float] = {}  # loop time until which a flooded chat is left alone
+        self._verdicts = Verdicts(store, channels)
         self.lanes = Lanes("delivery", self._work)
 
     def on_event(self, session_id: str, event: LiveEvent) -> None:
         if isinstance(event.line, AssistantLine | ReplyLine | ApprovalAskedLine) and event.line.reply_to:
             self.lanes.wake(session_id)
+        if self._verdicts.note(session_id, event.line):
+            self.lanes.wake(session_id)
 
     async def _work(self, session_id: str) -> None:
+        await self._send_all(session_id)
+        await self._verdicts.show(session_id)
+
+    async def _send_all(self, session_id: str) -> None:
         ctx = await self._contexts.get(session_id)
         while out := ctx.outbox.next():
             channel = self._channels.get(out.reply_to.channel)
@@ -171,8 +179,7 @@ def _chat(to: ReplyTo) -> tuple[str, int]:
 
 async def _parts(channel: Channel, out: Outgoing) -> Sequence[Part]:
     if isinstance(out.line, ApprovalAskedLine):
-        cuts = (channel.split(texts.cut_question(out.text, limit)) for limit in _QUESTION_LIMITS)
-        parts = next((parts for parts in cuts if len(parts) == 1), None) or channel.split(out.text)
+        parts = question_parts(channel, out.text)
     elif len(out.text) > _LONG_TEXT:
         parts = await asyncio.to_thread(channel.split, out.text)
     else:
@@ -181,23 +188,6 @@ async def _parts(channel: Channel, out: Outgoing) -> Sequence[Part]:
 
 
 def _choices(session_id: str, out: Outgoing) -> tuple[Choice, ...]:
-    if not isinstance(out.line, ApprovalAskedLine):
-        return undo_choices(session_id, out.line)
-    return (
-        Choice(texts.ALLOW, choice_data(session_id, out.seq, allow=True)),
-        Choice(texts.DENY, choice_data(session_id, out.seq, allow=False)),
-    )
-
-
-def choice_data(session_id: str, asked: int, *, allow: bool) -> str:
-    """At most 64 bytes, as Telegram wants it."""
-    return f"{'si' if allow else 'no'}|{session_id}|{asked}"
-
-
-def parse_choice(data: str) -> tuple[str, int, bool] | None:
-    """(session, seq of the question, allow)."""
-    answer, _, rest = data.partition("|")
-    session_id, _, asked = rest.partition("|")
-    if answer not in {"si", "no"} or not asked.isdecimal() or not SESSION_ID.fullmatch(session_id):
-        return None
-    return session_id, int(asked), answer == "si"
+    if isinstance(out.line, ApprovalAskedLine):
+        return question_choices(session_id, out.line)
+    return undo_choices(session_id, out.line)

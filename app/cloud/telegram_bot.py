@@ -8,7 +8,7 @@ from loguru import logger
 from telegram import Bot, CallbackQuery, LinkPreviewOptions, Message, MessageEntity, Update
 from telegram.error import TelegramError
 
-from app.cloud.delivery import parse_choice
+from app.cloud.question_buttons import parse_choice
 from app.cloud.telegram_chores import Chores
 from app.cloud.telegram_reading import (
     chat_key,
@@ -155,17 +155,26 @@ async def handle_callback(update: Update, context: BotContext) -> None:
     if button := parse_undo(query.data or ""):
         await _undo(query, *button, f"tg:{update.update_id}", context)
         return
+    await _decide(query, f"tg:{update.update_id}", context)
+
+
+async def _decide(query: CallbackQuery, key: str, context: BotContext) -> None:
+    """A button below a question."""
     choice, chat_id = parse_choice(query.data or ""), _pressed_in(query)
-    taken, allow = False, False
     if query.from_user.id in context.guests and (choice is None or not _is_his_own(choice[0], query.from_user.id)):
         context.chores.start("answer a guest's press", query.answer(texts.NOT_YOUR_QUESTION))
         return  # its buttons stay for whom they are for
+    said, trace = texts.QUESTION_GONE, ""
     if choice is not None and chat_id is not None:
-        session_id, asked, allow = choice
-        by, key = str(query.from_user.id), f"tg:{update.update_id}"
-        taken = await context.inbox.decision(session_id, asked, "allow" if allow else "deny", by, key, chat_id)
-    said = texts.decision_taken(allow) if taken else texts.QUESTION_GONE
-    trace = texts.decision_trace(allow) if taken else ""
+        (session_id, asked, pressed), by = choice, str(query.from_user.id)
+        if pressed == "why":
+            if await context.inbox.ask_why(session_id, asked, by, chat_id):  # the buttons stay until he has said it
+                context.chores.start("confirm a press", query.answer(texts.decision_taken(pressed)))
+                return
+        elif await context.inbox.decision(session_id, asked, pressed, by, key, chat_id):
+            always = pressed == "always"
+            said = texts.decision_taken(pressed)
+            trace = texts.verdict("allow" if always else pressed, always=always)
     context.chores.start("confirm a press", _confirm(query, context.bot, said, trace))
 
 

@@ -15,7 +15,7 @@ from telegram import (
     MessageEntity,
     ReplyParameters,
 )
-from telegram.constants import ChatAction
+from telegram.constants import ChatAction, MessageLimit
 from telegram.error import TelegramError
 
 from app.cloud.telegram_errors import ChatMoved, delivery_error, delivery_errors
@@ -56,6 +56,22 @@ class TelegramChannel:
         except DeliveryError as error:
             self._hush(to.chat_id, error)
             raise
+
+    async def rewrite(self, to: ReplyTo, message_id: int, part: Part, below: str) -> None:
+        """One that has become too long only loses its buttons."""
+        place = self._address(to)
+        text = f"{part.text}\n\n{below}"
+        with delivery_errors():
+            if len(text.encode("utf-16-le")) // 2 > MessageLimit.MAX_TEXT_LENGTH:
+                await self._bot.edit_message_reply_markup(place.chat_id, message_id, reply_markup=None)
+                return
+            await self._bot.edit_message_text(
+                text,
+                place.chat_id,
+                message_id,
+                entities=cast("tuple[MessageEntity, ...]", part.payload or ()),
+                link_preview_options=LinkPreviewOptions(is_disabled=True),
+            )
 
     async def reachable(self) -> bool:
         """Whether Telegram answers at all: asked by something that leaves no trace."""
@@ -123,4 +139,5 @@ async def _nobody(_old: int, _new: int) -> None:
 def _keyboard(choices: Sequence[Choice]) -> InlineKeyboardMarkup | None:
     if not choices:
         return None
-    return InlineKeyboardMarkup([[InlineKeyboardButton(c.label, callback_data=c.data) for c in choices]])
+    buttons = [InlineKeyboardButton(c.label, callback_data=c.data) for c in choices]
+    return InlineKeyboardMarkup([buttons[:2], *([button] for button in buttons[2:])])  # the later ones are long

@@ -68,6 +68,7 @@ class AgentContext:
         self.outbox = Outbox()
         self.commands: dict[int, CommandLine] = {}
         self.questions: dict[int, ApprovalAskedLine] = {}
+        self.why_not: dict[int, str] = {}  # questions whose refusal somebody (a user id) is about to explain
         self.project = ""
         self.deaths = 0  # of processes, one after the other, in the open step
         self._decisions: dict[tuple[str, str, str], ApprovalGivenLine] = {}
@@ -148,17 +149,20 @@ class AgentContext:
                 self.commands[line.seq] = line
             case ReplyLine():
                 self.commands.pop(line.to, None)
+                if line.why_not in self.questions:
+                    self.why_not[line.why_not] = line.by
             case ApprovalAskedLine():
                 self.questions[line.seq] = line
             case ApprovalGivenLine():
                 asked = self.questions.pop(line.asked, None)
+                self.why_not.pop(line.asked, None)
                 if asked and (asked.kind, line.decision) != ("pay", "skipped"):  # that is asked again in the new light
                     self._decisions[(line.call_id, asked.kind, asked.digest)] = line
             case ToolStartedLine():
                 self._decisions = {k: d for k, d in self._decisions.items() if k[0] != line.call_id}
             case AssistantLine():
                 self._decisions = {k: d for k, d in self._decisions.items() if k[1] == "pay" and not line.final}
-                self.questions = {}
+                self.questions, self.why_not = {}, {}
             case ProjectLine():
                 self.project = line.path
             case SummaryLine():

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from app.core.messages import NativeBlocks, ToolCall, Usage
+from app.core.permissions import Rule
 
 VERSION = 1
 
@@ -88,13 +89,18 @@ class Said:
 
 
 class ReplyLine(BaseLine):
-    """The program's own word: the answer to command `to`, or a notice (`to` = 0)."""
+    """The program's own word: the answer to command `to`, or a notice (`to` = 0).
+
+    `why_not`: the question whose refusal `by` will give a reason for, in his next message.
+    """
 
     type: Literal["reply"] = "reply"
     content: str
     to: int = 0
     reply_to: ReplyTo | None = None
     undo: UndoOffer | None = None
+    why_not: int = 0
+    by: str = ""
 
 
 class AssistantLine(BaseLine):
@@ -137,7 +143,10 @@ class ToolResultLine(BaseLine):
 
 
 class ApprovalAskedLine(BaseLine):
-    """`kind`: run a risky call, repeat an uncertain one, or pay for a model. `digest` binds the exact call."""
+    """`kind`: run a risky call, repeat an uncertain one, or pay for a model. `digest` binds the exact call.
+
+    `rule`: what "siempre" would permit for good; None: that is not offered.
+    """
 
     type: Literal["approval_asked"] = "approval_asked"
     call_id: str
@@ -147,10 +156,11 @@ class ApprovalAskedLine(BaseLine):
     user_id: str = ""
     expires: float
     reply_to: ReplyTo | None = None
+    rule: Rule | None = None
 
 
 class ApprovalGivenLine(BaseLine):
-    """`asked` is the seq of the question; `by` who decided (a user id, or 'program')."""
+    """`asked` is the seq of the question; `by` who decided (a user id, or 'program'). `reason`: of a refusal."""
 
     type: Literal["approval_given"] = "approval_given"
     asked: int
@@ -158,6 +168,8 @@ class ApprovalGivenLine(BaseLine):
     decision: Literal["allow", "deny", "skipped", "expired"]
     by: str = ""
     key: str | None = None
+    always: bool = False
+    reason: str = ""
 
 
 class SendStartedLine(BaseLine):

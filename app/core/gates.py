@@ -14,11 +14,10 @@ from aiolimiter import AsyncLimiter
 from loguru import logger
 
 from app.core import texts
-from app.core.approvals import Approvals, Policy, asks, digest
 from app.core.contracts import SessionStore
 from app.core.errors import NanobotError, ToolError
 from app.core.events import ToolStartedLine
-from app.core.machine import Machine, folder
+from app.core.machine import Machine
 from app.core.messages import ToolCall, ToolResult
 from app.core.roles import GUEST_RISKS, GUEST_TOOLS, Role
 from app.core.toolkit import Risk, Tool, Toolbox, canonical
@@ -169,34 +168,6 @@ def possible(machine: Machine) -> Gate:
         async def gate(invocation: Invocation) -> str:
             if invocation.tool.name in _COMMANDS:
                 await machine.sandbox.ready(shell=invocation.tool.name == "execute_shell")
-            return await handler(invocation)
-
-        return gate
-
-    return wrap
-
-
-def approved(approvals: Approvals, policy: Policy, machine: Machine) -> Gate:
-    """A risky call, and an uncertain one that is not a mere read, waits here for the user's yes."""
-
-    def wrap(handler: Handler) -> Handler:
-        async def gate(invocation: Invocation) -> str:
-            if invocation.uncertain:
-                kind = None if invocation.risk is Risk.READ else "repeat"
-            else:
-                kind = "run" if asks(invocation.risk, policy, confined=machine.sandbox.confined) else None
-            if kind is None:
-                return await handler(invocation)
-            if invocation.turn is None or not approvals.attended:
-                raise ToolError(texts.NOBODY_TO_ASK)
-            where = str(folder())
-            question = texts.question(kind, invocation.tool.name, invocation.arguments, where, invocation.risk.value)
-            bound_to = digest(invocation.call.name, invocation.call.arguments, where)
-            began = time.monotonic()
-            decision = await approvals.ask(invocation.turn.ctx, invocation.call.id, kind, question, bound_to)
-            invocation.turn.waited += time.monotonic() - began
-            if decision != "allow":
-                raise ToolError(texts.not_allowed(decision))
             return await handler(invocation)
 
         return gate

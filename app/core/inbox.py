@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from app.core import texts
-from app.core.approvals import Approvals, Decision
+from app.core.approvals import Answer, Approvals, Decision
 from app.core.commands import FOR_OWNERS, IN_LANE, Commands
 from app.core.context import chat_of
 from app.core.contracts import ChatBook, SessionStore
@@ -15,6 +16,8 @@ from app.core.errors import StorageError
 from app.core.events import AssistantLine, CommandLine, ReplyLine, ReplyTo, UserLine
 from app.core.roles import GUEST_COMMANDS, People, Role
 from app.core.turns import TurnRunner
+
+Wish = Decision | Literal["always"]
 
 _EDITABLE_SECONDS = 48 * 3600  # how long a chat lets people change what they wrote
 
@@ -59,8 +62,11 @@ class Inbox:
         key: str | None = None,
         wording: str = "",
     ) -> tuple[str, int]:
-        """(session, seq) of the message; seq 0 when this delivery was seen before."""
+        """(session, seq) of the message; seq 0 when this delivery was seen before, or was a refusal's reason."""
         session_id = await self._chats.session_of(chat)
+        if await self._approvals.explained(session_id, user_id, text, key):
+            self._runner.wake(session_id)
+            return session_id, 0
         seq = await self.session_message(session_id, text, user_id, reply_to=reply_to, key=key, wording=wording)
         return session_id, seq
 
@@ -131,7 +137,7 @@ class Inbox:
         self,
         session_id: str,
         asked: int,
-        decision: Decision,
+        decision: Wish,
         by: str,
         key: str | None = None,
         chat_id: int | None = None,
@@ -140,9 +146,26 @@ class Inbox:
 
         `chat_id`: where a button was pressed; it must be the chat that was asked.
         """
+        if decision == "always":
+            return await self._decide(session_id, asked, Answer("allow", by, key, chat_id, always=True))
+        return await self._decide(session_id, asked, Answer(decision, by, key, chat_id))
+
+    async def refusal(self, session_id: str, asked: int, reason: str, by: str) -> bool:
+        """With the reason for it, '' for none. False when the question is gone."""
+        return await self._decide(session_id, asked, Answer("deny", by, reason=reason))
+
+    async def ask_why(self, session_id: str, asked: int, by: str, chat_id: int | None) -> bool:
+        """He will say in his next message why he refuses. False when the question is gone."""
         if not self._people.may_decide(by, session_id):
             return False
-        decided = await self._approvals.decide(session_id, asked, decision, by, key, chat_id)
+        return await self._approvals.ask_why(session_id, asked, by, chat_id)
+
+    async def _decide(self, session_id: str, asked: int, answer: Answer) -> bool:
+        if not self._people.may_decide(answer.by, session_id):
+            return False
+        if answer.always and self._people.role(answer.by) is not Role.OWNER:
+            return False
+        decided = await self._approvals.decide(session_id, asked, answer)
         if decided:
             self._runner.wake(session_id)
         return decided

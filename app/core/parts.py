@@ -11,6 +11,7 @@ from app.core.contexts import Contexts
 from app.core.contracts import Brain, EventSink, SessionStore, Surroundings
 from app.core.gates import Handler
 from app.core.machine import Machine
+from app.core.permissions import Permissions
 from app.core.roles import GUEST_TOOLS, People, Role, Standing, person_of
 from app.core.toolkit import Toolbox
 from app.core.undo import Undo
@@ -30,6 +31,7 @@ class Parts:
     surroundings: Surroundings
     sink: EventSink
     undo: Undo
+    permissions: Permissions
     people: People = field(default_factory=People)
     guests: Mapping[str, Machine] = field(default_factory=dict[str, Machine])
 

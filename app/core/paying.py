@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.core import texts
-from app.core.approvals import Approvals, digest
+from app.core.approvals import Approvals, Question, digest
 from app.core.errors import Steered
 from app.core.roles import Role
 from app.core.turn import Turn
@@ -15,8 +15,8 @@ async def may_pay(approvals: Approvals, turn: Turn | None, provider: str) -> boo
     if turn is None or not owner or not approvals.attended:
         return False
     bound_to = digest("pay", provider, str(turn.ctx.turn))
-    call_id, question = f"pay-{provider}-{turn.ctx.turn}", texts.pay_question(provider)
-    decision = await approvals.ask(turn.ctx, call_id, "pay", question, bound_to)
-    if decision == "skipped":
+    question = Question(f"pay-{provider}-{turn.ctx.turn}", "pay", texts.pay_question(provider), bound_to)
+    answer = await approvals.ask(turn.ctx, question)
+    if answer.decision == "skipped":
         raise Steered
-    return decision == "allow"
+    return answer.decision == "allow"

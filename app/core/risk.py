@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from app.core.machine import folder
 from app.core.risk_git import FREE, judge
+from app.core.risk_later import runs_later
 from app.core.risk_options import pattern
 from app.core.survey import survey
 from app.core.toolkit import Arguments, Risk
@@ -60,10 +61,10 @@ def git_risk(arguments: Arguments) -> Risk:
 
 
 def write_risk(arguments: Arguments) -> Risk:
-    """Git's own files start programs later, outside every confinement."""
-    look = survey()
-    inside = look is None or look.in_repository(str(arguments.get("path", "")), folder())
-    return Risk.DESTRUCTIVE if inside else Risk.WRITE
+    """Git's own files, an editor's and others start programs later, outside every confinement."""
+    path, look = str(arguments.get("path", "")), survey()
+    later = look is None or look.in_repository(path, folder()) or runs_later(path)
+    return Risk.DESTRUCTIVE if later else Risk.WRITE
 
 
 def free_words(command: str) -> list[str]:

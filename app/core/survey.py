@@ -15,6 +15,10 @@ class Survey(Protocol):
         """Links followed; a path where nothing is stays inside. `deep`: and nothing masked lies below it."""
         ...
 
+    def lands(self, path: str, base: Path) -> Path | None:
+        """Where a file written to `path` really is, links followed; None when that cannot be said."""
+        ...
+
     def in_repository(self, path: str, base: Path) -> bool:
         """Whether it is one of git's own files: its configuration and hooks start programs."""
         ...

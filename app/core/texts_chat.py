@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from app.core.texts_safety import visible
 
 if TYPE_CHECKING:
     from app.core.status import StatusReport
@@ -22,6 +20,7 @@ COMMANDS = {
     "proyecto": "dice o cambia el proyecto actual (/proyecto nombre)",
     "estado": "modelos, gasto de hoy y qué está en marcha",
     "para": "detiene lo que estoy haciendo",
+    "permisos": "lo que has permitido para siempre (/permisos quitar número)",
     "deshacer": "devuelve los archivos a como estaban antes de mi último cambio",
     "reintentar": "vuelve a intentar el último mensaje que falló",
     "olvidar": "borra esta conversación (/olvidar sí)",
@@ -53,18 +52,6 @@ INTERNAL_ERROR = (
 MAYBE_REPEATED = "(puede que ya te haya llegado)"
 CUT_TWICE = "el modelo ha cortado su respuesta dos veces por ser demasiado larga"
 
-ALLOW = "Permitir"
-DENY = "Rechazar"
-QUESTION_GONE = "Esta pregunta ya no está abierta."
-
-_RISKS = {
-    "write": "cambia archivos",
-    "execute": "ejecuta una orden sin aislamiento del sistema",
-    "destructive": "puede cambiar o borrar trabajo de forma difícil de deshacer",
-    "network": "usa la red",
-    "outside": "tiene efecto fuera de esta máquina",
-}
-
 
 def unknown_command(name: str) -> str:
     return f"No conozco /{name[:40]}. /ayuda enseña las órdenes que hay."
@@ -72,57 +59,6 @@ def unknown_command(name: str) -> str:
 
 def stranger(user_id: int) -> str:
     return f"Hola. Soy un asistente privado y solo atiendo a mi dueño. Tu identificador de Telegram es {user_id}."
-
-
-def decision_taken(allowed: bool) -> str:
-    return "Permitido" if allowed else "Rechazado"
-
-
-def decision_trace(allowed: bool) -> str:
-    return "✅ Permitido" if allowed else "❌ Rechazado"
-
-
-def cut_question(text: str, limit: int) -> str:
-    """The beginning and the end (that is where the command and the question stand), and how much is left out."""
-    if len(text) <= limit:
-        return text
-    half = max(1, limit // 2)
-    left_out = f"[… {len(text) - 2 * half} caracteres más; la llamada entera está en el panel …]"
-    return f"{text[:half]}\n{left_out}\n{text[-half:]}"
-
-
-def question(kind: str, tool: str, arguments: Mapping[str, object], folder: str, risk: str) -> str:
-    """Exactly what would run, where, and why it is asked."""
-    shown = "\n".join(_argument(name, value) for name, value in arguments.items())
-    if kind == "repeat":
-        why = "Se quedó a medias cuando Nanobot se detuvo: no sé si llegó a hacerse. ¿La repito?"
-    else:
-        why = f"¿Lo permito? Pregunto porque {_RISKS.get(risk, 'puede tener consecuencias')}."
-    return f"**{_TOOL_TITLES.get(tool, tool)}** en `{visible(folder)}`\n{shown}\n{why}"
-
-
-def _argument(name: str, value: object) -> str:
-    text = visible(str(value))
-    fence = "`" * max(3, _longest_run(text, "`") + 1)
-    label = "" if name in {"command", "cmd"} else f"{name}:\n"
-    return f"{label}{fence}\n{text}\n{fence}"
-
-
-def _longest_run(text: str, character: str) -> int:
-    longest = run = 0
-    for c in text:
-        run = run + 1 if c == character else 0
-        longest = max(longest, run)
-    return longest
-
-
-_TOOL_TITLES = {
-    "execute_shell": "Ejecutar una orden",
-    "git_operation": "Operación de git",
-    "write_file": "Escribir un archivo",
-    "edit_file": "Editar un archivo",
-    "web_fetch": "Descargar una página",
-}
 
 
 def pay_question(provider: str) -> str:
@@ -260,4 +196,5 @@ def _money(usd: float) -> str:
     return f"{usd:.4f} $".replace(".", ",") if 0 < usd < 0.01 else f"{usd:.2f} $".replace(".", ",")
 
 
+from app.core.texts_asking import *  # noqa: E402, F403
 from app.core.texts_telegram import *  # noqa: E402, F403

@@ -38,8 +38,9 @@ _REFUSALS = {
 }
 
 
-def not_allowed(decision: str) -> str:
-    return _REFUSALS[decision]
+def not_allowed(decision: str, reason: str = "") -> str:
+    """`reason`: the user's own words."""
+    return f"El usuario no lo permite: «{reason}». No repitas esta llamada." if reason else _REFUSALS[decision]
 
 
 def unknown_tool(name: str, known: Sequence[str]) -> str:

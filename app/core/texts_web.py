@@ -20,6 +20,9 @@ UNKNOWN_HOST = "Nanobot no atiende en esta dirección. Si es la suya, ponla en P
 FOREIGN_PAGE = "Esta petición viene de otra página, y no la acepto. Ábrelo desde el panel de Nanobot."
 LOG_IN_FIRST = "Entra primero en el panel con tu contraseña, o envía un token que valga."
 READ_ONLY_TOKEN = "Este token solo lee."  # noqa: S105
+ONLY_FROM_A_PAGE = (
+    "Un permiso solo lo da una persona, desde el panel o desde Telegram. Si esto es el panel, recarga la página."
+)
 TOO_SLOW = "La petición tarda demasiado en llegar."
 TOO_MANY_STREAMS = "Hay demasiadas páginas abiertas a la vez: cierra alguna."
 TOKEN_SCOPE = "Di si el token solo lee o también escribe."  # noqa: S105
@@ -149,9 +152,14 @@ BROWSER = {
     "result": "Resultado",
     "noOutput": "(sin salida)",
     "allow": "Permitir",
+    "always": "Permitir siempre esto",
     "deny": "Rechazar",
+    "denyWhy": "Rechazar y decir por qué",
+    "why": "¿Por qué no? Se lo digo al modelo.",
     "allowed": "Permitido",
+    "allowedAlways": "Permitido siempre",
     "denied": "Rechazado",
+    "deniedWhy": "Rechazado: «{reason}»",
     "skipped": "Sin respuesta: se ha seguido con otra cosa",
     "expired": "Caducó sin respuesta",
     "retry": "Reintentar",

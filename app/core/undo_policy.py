@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from app.core import texts, texts_undo
-from app.core.approvals import Approvals, Policy, digest
+from app.core.approvals import Approvals, Policy, Question, digest
 from app.core.contracts import SessionStore
 from app.core.errors import ToolError
 from app.core.events import ReplyLine
@@ -29,10 +29,10 @@ class WithoutPoint:
             await self._store.append(turn.ctx.session_id, ReplyLine(content=notice, reply_to=turn.ctx.reply_to))
             return
         call, began = invocation.call, time.monotonic()
-        question = texts_undo.ask_without_point(reason)
         bound_to = digest("undo", call.arguments, call.id)
-        decision = await self._approvals.ask(turn.ctx, f"{call.id}-undo", "run", question, bound_to)
+        question = Question(f"{call.id}-undo", "run", texts_undo.ask_without_point(reason), bound_to)
+        answer = await self._approvals.ask(turn.ctx, question)
         turn.waited += time.monotonic() - began
-        if decision != "allow":
-            raise ToolError(texts.not_allowed(decision))
+        if answer.decision != "allow":
+            raise ToolError(texts.not_allowed(answer.decision, answer.reason))
         turn.goes_on_without_undo = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
@@ -25,6 +26,13 @@ class DiskSurvey:
             return ".." not in PurePath(path).parts
         except (WorkspaceError, OSError):
             return False
+
+    def lands(self, path: str, base: Path) -> Path | None:
+        """Links are followed to where nothing is yet: a write would make the file there."""
+        try:
+            return Path(os.path.realpath(Path(base, path)))
+        except (OSError, ValueError):
+            return None
 
     def in_repository(self, path: str, base: Path) -> bool:
         asked = PurePath(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
@@ -107,6 +108,16 @@ class Access:
                 return self.tokens.scope(name) is not None
             case _:
                 return self.mode == "local"
+
+    def page_token(self, caller: Caller) -> str:
+        """What only our pages know, and only this login's: it shows that a person decides, not a program."""
+        return hmac.new(self._key, f"nanobot.page {caller.credential}".encode(), hashlib.sha256).hexdigest()
+
+    def is_a_page(self, caller: Caller, given: str) -> bool:
+        """Never by a token of the API: a program must not approve what it has asked for itself."""
+        if caller.credential.startswith("token "):
+            return False
+        return hmac.compare_digest(given.encode(), self.page_token(caller).encode())
 
     def _caller_by_token(self, given: str) -> Caller | None:
         token_id = self.tokens.id_of(given)

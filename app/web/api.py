@@ -15,7 +15,7 @@ from app.core.context import check_session_id
 from app.core.events import CommandLine, UserLine
 from app.core.inbox import Press
 from app.web.gate import MOST_TEXT
-from app.web.parts import BY_TOKEN, PartsHere, UserHere, WebParts
+from app.web.parts import BY_TOKEN, FROM_A_PAGE, PartsHere, UserHere, WebParts
 from app.web.problems import problems
 
 _FRESH = re.compile(r"web_[0-9a-f]{12}")
@@ -53,7 +53,10 @@ class Accepted(BaseModel):
 
 
 class DecisionBody(BaseModel):
-    decision: Literal["allow", "deny"]
+    """`reason`: why not; the model is told."""
+
+    decision: Literal["allow", "always", "deny"]
+    reason: Annotated[Text, Field(max_length=2_000)] = ""
 
 
 class Outcome(BaseModel):
@@ -87,10 +90,18 @@ async def chat(
     return Accepted(session_id=session_id, id=seq or await _first_delivery(parts, session_id, key))
 
 
-@router.post("/approvals/{session_id}/{asked}", responses=problems(409))
+@router.post("/approvals/{session_id}/{asked}", dependencies=[FROM_A_PAGE], responses=problems(409))
 async def decide(session_id: str, asked: int, body: DecisionBody, parts: PartsHere, user: UserHere) -> Outcome:
-    """409 when the question is no longer open: answered elsewhere, expired, or passed over by a newer message."""
-    if not await parts.inbox.decision(check_session_id(session_id), asked, body.decision, user):
+    """For the dashboard's own pages: no token of the API decides.
+
+    409 when the question is no longer open: answered elsewhere, expired, or passed over by a newer message.
+    """
+    check_session_id(session_id)
+    if body.decision == "deny":
+        decided = await parts.inbox.refusal(session_id, asked, body.reason.strip(), user)
+    else:
+        decided = await parts.inbox.decision(session_id, asked, body.decision, user)
+    if not decided:
         raise HTTPException(409, texts_web.QUESTION_IS_GONE)
     return Outcome(done=True)
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
-from app.web import api, events_api, login_pages, pages, settings_page, status_api, tokens_page
+from app.web import api, events_api, login_pages, pages, permissions_page, settings_page, status_api, tokens_page
 from app.web.access import Access
 from app.web.gate import MOST_BODY_BYTES, Gate
 from app.web.livestate import LiveState
@@ -26,7 +26,7 @@ mimetypes.add_type("image/svg+xml", ".svg")
 
 def install(app: FastAPI) -> None:
     router = APIRouter(max_body_size=MOST_BODY_BYTES)  # for bodies that do not declare their size to the gate
-    for part in (status_api, api, events_api, login_pages, pages, settings_page, tokens_page):
+    for part in (status_api, api, events_api, login_pages, pages, permissions_page, settings_page, tokens_page):
         router.include_router(part.router)
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))

@@ -26,7 +26,7 @@ _URL = re.compile(r"https://[^\s<>\"']+[^\s<>\"'.,;:)]")
 def page(request: HTTPConnection, template: str, status: int = 200, **values: object) -> HTMLResponse:
     """Every page knows who looks (`trusted`), where (`path`) and how to get out (`mode`), and has a form token."""
     access = cast("Access", request.app.state.web.access)
-    token = csrf.token(request)
+    token, caller = csrf.token(request), request.state.caller
     text = (
         environment()
         .get_template(template)
@@ -36,6 +36,7 @@ def page(request: HTTPConnection, template: str, status: int = 200, **values: ob
             mode=access.mode,
             trusted=request.state.trusted,
             csrf=token,
+            page_token=access.page_token(caller) if caller else "",
             texts=texts_web,
         )
     )

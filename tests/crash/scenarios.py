@@ -29,6 +29,7 @@ class Scenario:
     env: dict[str, str] = field(default_factory=dict[str, str])
     groq_down: bool = False
     webhook: bool = False
+    always: bool = False  # what is asked is permitted for good
     counted: bool = False  # the counter must have been raised exactly once unless the crash made it uncertain
 
 
@@ -41,7 +42,14 @@ SCENARIOS = (
         env={"APPROVALS": "nunca"},
         counted=True,
     ),
-    Scenario("permiso", says=((OWNER, "cuenta esto"),), plans={"cuenta": [[COUNT]]}, counted=True),
+    Scenario(
+        "permiso",
+        says=((OWNER, "cuenta esto"),),
+        plans={"cuenta": [[COUNT]]},
+        env={"SANDBOX": "ninguno", "ALLOW_UNCONFINED_SHELL": "true"},  # confined, it would not have to ask
+        always=True,
+        counted=True,
+    ),
     Scenario("claude", says=((OWNER, "hola"),), groq_down=True),
     Scenario("largo, poco a poco", says=((OWNER, "algo largo, poco a poco"),)),
     Scenario(

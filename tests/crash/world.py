@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections import Counter
@@ -118,7 +119,8 @@ class World:
     async def _act(self) -> None:
         """Permits what is asked, lets an uncertain call be, and sends the browser's messages until they are taken."""
         for message in self._telegram.sent():
-            label = "Permitir" if "¿Lo permito?" in message["text"] else "Rechazar"
+            yes = "Permitir siempre esto" if self._scenario.always else "Permitir"
+            label = yes if "¿Lo permito?" in message["text"] else "Rechazar"
             button = button_of(message, label)
             if button and message["message_id"] not in self._pressed:
                 self._pressed.add(message["message_id"])
@@ -137,7 +139,15 @@ class World:
         """The browser's user answers an open question about an uncertain call."""
         path = self._folder / "data" / "sessions" / f"{session}.jsonl"
         for asked in fold(session, read_all(path)).questions:
-            await self._send(f"approvals/{session}/{asked}", {"decision": "deny"})
+            headers = {"X-Nanobot-Page": await self._page_token()}
+            await self._send(f"approvals/{session}/{asked}", {"decision": "deny"}, headers)
+
+    async def _page_token(self) -> str:
+        with suppress(aiohttp.ClientError, OSError):
+            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{self._port}/") as response:
+                found = re.search(r'name="nanobot-page" content="(\w+)"', await response.text())
+                return found[1] if found else ""
+        return ""
 
     async def _send(self, path: str, body: dict[str, str], headers: dict[str, str] | None = None) -> dict[str, Any]:
         """What the server answers; nothing when it is not there, or refuses."""

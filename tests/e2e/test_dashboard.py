@@ -118,9 +118,9 @@ async def test_tools_and_questions_are_seen_as_they_happen(browser: Browser, tmp
         await expect(looked).to_contain_text("hecho")
         await expect(ran).to_contain_text("pendiente")
         await expect(page.locator(".question")).to_contain_text(NASTY)
-        await page.get_by_role("button", name="Permitir").click()
+        await page.get_by_role("button", name="Permitir", exact=True).click()
         await expect(page.locator(".question .verdict")).to_have_text("Permitido")
-        await expect(page.get_by_role("button", name="Permitir")).to_have_count(0)
+        await expect(page.get_by_role("button", name="Permitir", exact=True)).to_have_count(0)
         await expect(page.locator(".answer").last).to_have_text("Hecho.")
         await ran.locator("summary").click()
         await expect(ran.locator("pre").last).to_contain_text(NASTY)
@@ -139,10 +139,41 @@ async def test_while_a_question_is_open_the_chat_waits_for_you(browser: Browser,
         await expect(question.locator("pre").first).to_contain_text("el_final")
         hidden = "(node) => node.scrollHeight > node.clientHeight + 1 || node.scrollWidth > node.clientWidth + 1"
         assert not await question.locator("pre").evaluate_all(f"nodes => nodes.some({hidden})")
-        await page.get_by_role("button", name="Rechazar").press("Enter")
+        await page.get_by_role("button", name="Rechazar", exact=True).press("Enter")
         await expect(question.get_by_text("Rechazado")).to_be_focused()
         await expect(page.locator(".answer").last).to_have_text("De acuerdo.")
         await expect(state).to_have_text("")
+
+
+async def test_a_question_is_permitted_for_good_and_that_is_taken_back(browser: Browser, tmp_path: Path) -> None:
+    command = ("execute_shell", {"command": "echo hola >> saludo"})
+    brain = ScriptedBrain(calls(command), text("Uno."), calls(command), text("Dos."))
+    async with running_site(make_settings(tmp_path), brain) as site, open_page(browser, site, width=390) as page:
+        await say(page, "hazlo")
+        await page.get_by_role("button", name="Permitir siempre esto").click()
+        await expect(page.locator(".question .verdict")).to_have_text("Permitido siempre")
+        await expect(page.locator(".answer").last).to_have_text("Uno.")
+        await say(page, "otra vez")
+        await expect(page.locator(".answer").last).to_have_text("Dos.")
+        await expect(page.locator(".question")).to_have_count(1)
+        await page.goto("/permisos")
+        await expect(page.locator(".permitted")).to_contain_text("«echo hola >> saludo»")
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        await page.get_by_role("button", name="Quitar el permiso 1").click()
+        await expect(page.locator(".empty")).to_contain_text("No hay ninguno")
+
+
+async def test_who_refuses_may_say_why(browser: Browser, tmp_path: Path) -> None:
+    brain = ScriptedBrain(calls(("execute_shell", {"command": "echo hola >> saludo"})), text("Vale."))
+    async with running_site(make_settings(tmp_path), brain) as site, open_page(browser, site, width=390) as page:
+        await say(page, "hazlo")
+        await page.get_by_role("button", name="Rechazar y decir por qué").click()
+        await expect(page.get_by_label("¿Por qué no?")).to_be_focused()
+        await page.keyboard.type(f"hoy no {NASTY}")
+        await page.locator(".why-not").get_by_role("button", name="Rechazar").click()
+        await expect(page.locator(".question .verdict")).to_have_text(f"Rechazado: «hoy no {NASTY}»")
+        await expect(page.locator(".answer").last).to_have_text("Vale.")
+    assert f"hoy no {NASTY}" in brain.requests[1].messages[-1].content
 
 
 def much(unit: str, size: int = 30_000) -> str:
@@ -310,7 +341,7 @@ async def test_two_browsers_show_the_same_conversation(browser: Browser, tmp_pat
     ):
         await say(one, "hazlo")
         await expect(two.locator(".mine p")).to_have_text("hazlo")
-        await two.get_by_role("button", name="Permitir").click()
+        await two.get_by_role("button", name="Permitir", exact=True).click()
         for page in (one, two):
             await expect(page.locator(".verdict")).to_have_text("Permitido")
             await expect(page.locator(".answer").last).to_have_text("Hecho.")

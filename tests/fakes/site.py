@@ -11,20 +11,16 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from app.web.app import install, serving
-from app.web.parts import WebParts
 from tests.fakes.brain import ScriptedBrain
 from tests.support import make_settings, running_house
+from tests.web import web_parts
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     settings = make_settings(Path(os.environ["SITE_FOLDER"]))
-    async with running_house(settings, ScriptedBrain()) as house:
-        parts = WebParts(
-            house.settings, house.store, house.hub, house.inbox, house.reporter.report, house.parts.machine.redactor
-        )
-        async with serving(app, parts):
-            yield
+    async with running_house(settings, ScriptedBrain()) as house, serving(app, web_parts(house)):
+        yield
     sys.stderr.write("lifespan is over\n")
 
 

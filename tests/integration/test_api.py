@@ -18,7 +18,7 @@ from app.core.messages import NativeBlocks, Reply
 from tests.fakes.brain import ScriptedBrain, calls, text
 from tests.fakes.channel import FakeChannel
 from tests.support import CHAT, kinds, lines_of, make_settings, until
-from tests.web import Site, running_site
+from tests.web import Site, page_token, running_site
 
 ROOM = "web_0123456789ab"
 
@@ -188,6 +188,7 @@ async def test_a_question_is_decided_once(tmp_path: Path, decision: str, ran: bo
         context = await site.house.parts.contexts.get(ROOM)
         await until(lambda: bool(context.questions))
         asked = next(iter(context.questions))
+        browser.headers.update(await page_token(browser))
         foreign = await browser.post(f"/api/v1/approvals/{ROOM}/{asked}", json={"decision": "skipped"})
         first = await browser.post(f"/api/v1/approvals/{ROOM}/{asked}", json={"decision": decision})
         second = await browser.post(f"/api/v1/approvals/{ROOM}/{asked}", json={"decision": "allow"})

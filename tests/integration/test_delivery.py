@@ -6,10 +6,12 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from app.cloud.delivery import Delivery, choice_data, parse_choice
+from app.cloud.delivery import Delivery
+from app.cloud.question_buttons import Pressed, choice_data, parse_choice
 from app.cloud.sessions import SessionManager
 from app.core import texts
 from app.core.contexts import Contexts
@@ -108,8 +110,8 @@ async def test_what_is_refused_even_as_plain_text_is_given_up(tmp_path: Path) ->
 
 
 def test_choices_round_trip() -> None:
-    assert parse_choice(choice_data("telegram_42_2", 17, allow=True)) == ("telegram_42_2", 17, True)
-    assert parse_choice(choice_data("telegram_42_2", 17, allow=False)) == ("telegram_42_2", 17, False)
+    for pressed in get_args(Pressed):
+        assert parse_choice(choice_data("telegram_42_2", 17, pressed)) == ("telegram_42_2", 17, pressed)
     for bad in ("", "si", "si|x", "si|x|y", "quizá|x|1"):
         assert parse_choice(bad) is None
 
@@ -184,7 +186,7 @@ async def test_a_long_question_is_cut_until_its_buttons_stand_below_one_message(
     delivery.lanes.wake("telegram_42")
     await until(lambda: not delivery.lanes.busy)
     sent = channel.sent
-    assert len(sent) == 1 and len(sent[0].choices) == 2
+    assert len(sent) == 1 and len(sent[0].choices) == 3
     assert sent[0].text[0] == "¿" and sent[0].text[-1] == "?" and "7502 caracteres más" in sent[0].text
     await store.close()
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from app.assembly import House
-from app.cloud.delivery import parse_choice
 from app.cloud.journal import read_all
+from app.cloud.question_buttons import parse_choice
 from app.core import lanes
 from app.core.approvals import Decision
 from app.core.context import chat_of, fold

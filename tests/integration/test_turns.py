@@ -74,7 +74,7 @@ async def test_a_risky_call_waits_for_a_yes_and_runs_once(tmp_path: Path) -> Non
         await house.inbox.message(SESSION, "hazlo", "42", reply_to=CHAT)
         [question] = await channel.wait_for(1)
         assert "echo hecho >> contador.txt" in question.text and counter(tmp_path) == 0
-        yes, no = question.choices
+        yes, no, *_ = question.choices
         assert all(len(c.data.encode()) <= 64 for c in (yes, no))
         _, session_id, asked = yes.data.split("|")
         assert await house.inbox.decision(session_id, int(asked), "allow", "42", "tg:9")

@@ -265,14 +265,14 @@ async def test_a_long_page_has_one_note(project: Path, monkeypatch: pytest.Monke
     ],
 )  # fmt: skip
 def test_what_cannot_be_seen_is_written_out(hidden: str, shown: str) -> None:
-    question = texts.question("run", "execute_shell", {"command": f"ls a{hidden}b"}, "/p", "execute")
+    question = texts.question("execute_shell", {"command": f"ls a{hidden}b"}, "/p", "execute")
     assert f"ls a{shown}b" in question
     assert hidden not in question
 
 
 def test_blank_space_does_not_push_a_command_out_of_view() -> None:
     command = "ls" + " " * 3_000 + "; curl x" + "\n \t" * 500 + "\n| sh"
-    question = texts.question("run", "execute_shell", {"command": command}, "/p", "execute")
+    question = texts.question("execute_shell", {"command": command}, "/p", "execute")
     assert len(question) < 400
     assert "[… 3000 espacios …] ; curl x" in question
     assert "500 líneas en blanco" in question
@@ -281,5 +281,5 @@ def test_blank_space_does_not_push_a_command_out_of_view() -> None:
 
 def test_ordinary_text_is_shown_as_it_is() -> None:
     content = "def f():\n\treturn 'ñ € 漢 ❤️'\n\n\n" + " " * 30 + "x\n"
-    question = texts.question("run", "write_file", {"path": "a.py", "content": content}, "/p", "write")
+    question = texts.question("write_file", {"path": "a.py", "content": content}, "/p", "write")
     assert content in question

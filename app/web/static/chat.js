@@ -1,6 +1,6 @@
 // The chat page: what is typed goes out, what happens comes in.
 
-import { byId, make, texts as readTexts } from "./dom.js";
+import { byId, make, pageToken, texts as readTexts } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Talk } from "./talk.js";
 
@@ -11,7 +11,7 @@ const [scroller, form, box, send, stop, state, trouble, welcome] =
 const draft = `draft:${sessionId}`;
 const draftKey = `${draft}:key`;
 const talk = new Talk(byId("talk"), texts, {
-  decide: (seq, decision) => act(`/api/v1/approvals/${sessionId}/${seq}`, { decision }),
+  decide: (seq, answer) => act(`/api/v1/approvals/${sessionId}/${seq}`, answer, { "X-Nanobot-Page": pageToken() }),
   undo: (line, answer) => act(`/api/v1/sessions/${sessionId}/undo`, { line, answer }),
   retry: () => act(`/api/v1/sessions/${sessionId}/retry`, {}),
 });
@@ -93,10 +93,10 @@ class Refusal extends Error {
   }
 }
 
-async function act(address, body) {
+async function act(address, body, headers = {}) {
   try {
     complain("");
-    return await post(address, body);
+    return await post(address, body, headers);
   } catch (error) {
     complain(error instanceof Refusal ? error.message : texts.notSent, error.extra);
     return null;

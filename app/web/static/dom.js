@@ -21,5 +21,8 @@ export const byId = (id) => document.getElementById(id);
 
 export const texts = () => JSON.parse(byId("texts").textContent);
 
+/** What only a page of this login knows: with it a decision is a person's. */
+export const pageToken = () => document.querySelector('meta[name="nanobot-page"]')?.content ?? "";
+
 /** fill("{a} de {b}", {a: 1, b: 2}) */
 export const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);

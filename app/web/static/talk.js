@@ -2,6 +2,7 @@
 
 import { fill, make } from "./dom.js";
 import { markdown } from "./markdown.js";
+import { questionButtons, verdictOf } from "./question.js";
 import { ToolCard } from "./tools.js";
 
 const time = new Intl.DateTimeFormat("es", { dateStyle: "medium", timeStyle: "short" });
@@ -9,7 +10,7 @@ const count = new Intl.NumberFormat("es");
 const dollars = new Intl.NumberFormat("es", { minimumFractionDigits: 4, maximumFractionDigits: 4 });
 
 export class Talk {
-  /** `actions`: {decide(seq, decision), retry(), undo(seq, answer)}; null in a transcript, where nothing can be pressed. */
+  /** `actions`: {decide(seq, {decision, reason}), retry(), undo(seq, answer)}; null in a transcript, where nothing can be pressed. */
   constructor(root, texts, actions = null) {
     this.root = root;
     this.texts = texts;
@@ -108,21 +109,15 @@ export class Talk {
   }
 
   _approval_asked(line) {
-    const press = (decision) => this.actions?.decide(line.seq, decision);
-    const buttons = make(
-      "div", { class: "buttons" },
-      make("button", { type: "button", class: "allow", onclick: () => press("allow") }, this.texts.allow),
-      make("button", { type: "button", class: "deny", onclick: () => press("deny") }, this.texts.deny),
-    );
+    const buttons = this.actions && questionButtons(line, this.texts, (answer) => this.actions.decide(line.seq, answer));
     const about = { class: "bubble question", "aria-label": this.texts.asks };
-    const card = make("article", about, markdown(line.question), this.actions ? buttons : null);
+    const card = make("article", about, markdown(line.question), buttons);
     this.questions.set(line.seq, card);
     this.#place(line, card);
   }
 
   _approval_given(line) {
-    const said = { allow: this.texts.allowed, deny: this.texts.denied, skipped: this.texts.skipped, expired: this.texts.expired };
-    this.#answer(line.asked, said[line.decision] ?? line.decision, line.decision);
+    this.#answer(line.asked, verdictOf(line, this.texts), line.decision);
   }
 
   _summary(line) {
