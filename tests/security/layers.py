@@ -106,11 +106,11 @@ def cell(layer: Kind, uid: int, version: int = 0) -> Iterator[Cell]:
         folder = Path(tempfile.mkdtemp(prefix="nanobot-capas-", dir=os.environ.get("NANOBOT_TEST_DIR")))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         bait = _bait(stack, folder, uid)
-        yield Cell(layer, uid, folder, stack.enter_context(_helper(uid, folder, version)), bait)
+        yield Cell(layer, uid, folder, stack.enter_context(helper_for(uid, folder, version)), bait)
 
 
 @contextmanager
-def _helper(uid: int, folder: Path, version: int) -> Iterator[Helper]:
+def helper_for(uid: int, folder: Path, version: int) -> Iterator[Helper]:
     from app.safety.helper import Helper
 
     process = None

@@ -409,8 +409,7 @@ def test_a_server_that_is_killed_leaves_no_command_behind(fresh: Cell) -> None:
 import socket, subprocess
 from pathlib import Path
 from tests.security.layers import *
-from tests.security.layers import _helper
-entered = _helper({fresh.uid}, Path({str(fresh.folder)!r}), 0)
+entered = helper_for({fresh.uid}, Path({str(fresh.folder)!r}), 0)
 cell = Cell({fresh.layer!r}, {fresh.uid}, Path({str(fresh.folder)!r}), entered.__enter__(), None)
 cell.sh("trap '' TERM HUP; (setsid sleep {name} &); nohup sleep {name} & sleep {name}")
 """

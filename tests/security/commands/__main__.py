@@ -1,0 +1,36 @@
+"""`python -m tests.security.commands [layer|control …]`: the whole corpus, and what got through."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tests.security import layers
+from tests.security.commands import corpus, runner
+
+
+def main(words: list[str]) -> None:
+    asked = set(words)
+    only = next((word[1:] for word in words if word.startswith("=")), "")
+    cases = [case for case in corpus.ATTACKS if only in case.id]
+    uid = layers.SERVER if layers.ROOT else 0
+    if "control" in asked:
+        began = time.monotonic()
+        trials = runner.try_all(cases, lambda case: runner.control(uid, case))
+        weak = [trial for trial in trials if trial.case.effect not in trial.effects]
+        print(f"control: {len(trials) - len(weak)}/{len(trials)} {time.monotonic() - began:.1f} s")
+        for trial in weak:
+            print("   ", trial)
+    for cell, name in zip(layers.CELLS, layers.IDS, strict=True):
+        if name not in asked and "all" not in asked:
+            continue
+        with runner.layer(*cell) as where:
+            began = time.monotonic()
+            trials = runner.try_all(cases, lambda case: runner.attack(where, case))  # noqa: B023
+            through = [trial for trial in trials if trial.effects]
+            print(f"{name}: {len(trials) - len(through)}/{len(trials)} {time.monotonic() - began:.1f} s")
+            for trial in through:
+                print("   ", trial)
+
+
+main(sys.argv[1:])
