@@ -101,7 +101,7 @@ class _Command:
     def _attend_inside(self, ours: socket.socket, listener: int, port: int | None) -> None:
         """What the child hands over: the port inside its network, or the calls that are done for it."""
         plan = self._plan
-        if plan.layer == "landlock" or plan.proxy is not None:
+        if plan.layer in {"landlock", "landlock-uid"} or plan.proxy is not None:
             with ours:
                 given = socket.recv_fds(ours, 1, 1)[1]
             if plan.layer == "bubblewrap":

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from app.core.contracts import RunLimits
 from app.core.errors import SandboxError
+from app.safety.confine.home import make_usable
 from app.safety.environment import clean_environment
 from app.safety.ground import Ground
 from app.safety.verdict import Kind, Verdict
@@ -60,6 +61,7 @@ class Layer:
     def run(self, place: Arena, command: str, limits: RunLimits, most: Ceilings | None = None) -> tuple[int, str]:
         from app.safety.linux import LinuxBackend
 
+        make_usable(str(place.home))
         env = clean_environment(place.home, "UTC", []) | {"PATH": PATH}
         ground = Ground(place.home, env, [place.root], place.hidden, [])
         try:
