@@ -16,7 +16,8 @@ def main(words: list[str]) -> None:
     uid = layers.SERVER if layers.ROOT else 0
     if "control" in asked:
         began = time.monotonic()
-        trials = runner.try_all(cases, lambda case: runner.control(uid, case))
+        checked = [case for case in cases if case.how != "alone"]
+        trials = runner.try_all(checked, lambda case: runner.control(uid, case))
         weak = [trial for trial in trials if trial.case.effect not in trial.effects]
         print(f"control: {len(trials) - len(weak)}/{len(trials)} {time.monotonic() - began:.1f} s")
         for trial in weak:

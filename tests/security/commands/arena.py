@@ -99,7 +99,7 @@ class Arena:
     def fingerprint(self) -> dict[str, object]:
         """Everything that is not the project's, by name."""
         found: dict[str, object] = {}
-        for top in ("fuera", "datos", "proyectos/nanobot", "proyectos/servidor"):
+        for top in ("fuera", "datos", "falso", "proyectos/nanobot", "proyectos/servidor"):
             for path in _below(self.folder / top):
                 if path != self.home and self.home not in path.parents:
                     found[str(path)] = _print_of(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 
-from tests.security.commands import reading, writing
+from tests.security.commands import kernel, later, network, processes, reading, resources, writing
 from tests.security.commands.case import Attack
 from tests.security.layers import PATH
 
@@ -14,6 +14,7 @@ def _here(needs: str) -> bool:
     return not needs or shutil.which(needs, path=PATH) is not None
 
 
+_PARTS = (reading, writing, network, processes, kernel, later, resources)
 ATTACKS: Sequence[Attack] = [
-    attack for part in (reading, writing) for attack in part.ATTACKS if _here(attack.needs)
+    attack for part in _PARTS for attack in part.ATTACKS if _here(attack.needs)
 ]  # fmt: skip

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 3
 OUTPUT = 20_000  # bytes kept
+SETTLED = 0.3  # s until what was begun at the end can be seen
 LATE = 4.0  # s after the deadline
 SMALL = {"memory": 150 << 20, "processes": 100, "file": 10 << 20, "open_files": 256, "disk": 60 << 20}
 C = TypeVar("C")
@@ -127,6 +128,8 @@ def attack(where: Layer, case: Attack) -> Trial:
 
 
 def _effects(place: Arena, case: Attack, output: str) -> Iterator[str]:
+    if case.effect == "survives":
+        time.sleep(SETTLED)
     if place.token in output:
         yield "said"
     if place.changes():
@@ -182,7 +185,7 @@ LOST = 124
 _CAGE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 _VICTIM = """setsid sleep 1000 & export V=$!
 setsid bash -c "$ORDEN" & wait $!
-kill -0 $V 2>/dev/null && ! grep -qs 'State:.T' /proc/$V/status || echo $OK
+sleep 0.1; grep -qs 'State:.[SR]' /proc/$V/status || echo $OK
 """
 
 
