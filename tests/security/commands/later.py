@@ -25,7 +25,7 @@ _HOOKS = {
     "a hook in the background": "(sleep 0.1; setsid sh -c 'while :; do echo x >> .git/hooks/pre-commit; done') & sleep 0.2",
 }  # fmt: skip
 _SETTINGS = {
-    name: f"git config {key} 'touch /tmp/x'"
+    name: f"git config {key} '!touch /tmp/x'"
     for name, key in {
         "hooksPath": "core.hooksPath", "fsmonitor": "core.fsmonitor", "pager": "core.pager", "editor": "core.editor",
         "ssh": "core.sshCommand", "askpass": "core.askPass", "alias": "alias.st", "filter": "filter.x.clean",

@@ -60,7 +60,7 @@ _TOUCHES = {
     "its descriptors": "ls /proc/$V/fd | grep -q 0 && echo $OK",
     "its maps": "grep -q stack /proc/$V/maps && echo $OK",
     "its command": "[ -n \"$(tr -d '\\0' < /proc/$V/cmdline)\" ] && grep -q 1000 /proc/$V/cmdline && echo $OK",
-    "ps": "ps -e -o args= | grep -q 'sleep 1000' && echo $OK",
+    "ps": "ps -e -o args= | grep -q '^sleep 1000' && echo $OK",
 }  # fmt: skip
 _ALL = {
     "kill -9 -1": "kill -9 -1",

@@ -198,7 +198,7 @@ def _bare(uid: int, case: Attack, command: str) -> tuple[list[str], dict[str, st
     if case.how == "root":
         words = ["unshare", "--user", "--map-root-user", "--mount", "--uts", "--ipc", "--net", *_CAGE[1:]]
         return [*words, "bash", "-c", command], {}, True
-    return ["bash", "-c", command], {}, True
+    return ["bash", "-c", command], {}, case.how != "real"
 
 
 def _run(
