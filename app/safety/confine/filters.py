@@ -49,7 +49,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "chown": (92, None), "lchown": (94, None), "fchownat": (260, 54), "utime": (132, None), "utimes": (235, None),
     "futimesat": (261, None), "utimensat": (280, 88), "setxattr": (188, 5), "lsetxattr": (189, 6),
     "removexattr": (197, 14), "lremovexattr": (198, 15), "setxattrat": (463, 463), "removexattrat": (466, 466),
-    "file_setattr": (469, 469), "truncate": (76, 45), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
+    "file_setattr": (469, 469), "truncate": (76, 45), "fallocate": (285, 47), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
     "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424),
     "socketpair": (53, 199), "fchown": (93, 55), "fsetxattr": (190, 7), "fremovexattr": (199, 16),
@@ -61,6 +61,7 @@ NUMBERS = {name: pair[0 if MACHINE == "x86_64" else 1] for name, pair in _NUMBER
 _NAMESPACES = 0x7E020000  # every CLONE_NEW* that clone() knows
 _SET_ID = 0o6000
 _CREATES = 0o100 | 0o20000000  # O_CREAT, __O_TMPFILE
+_PUNCH_HOLE = 2
 _FASTOPEN = 0x20000000  # connects without asking Landlock
 _IOCTLS = (0x5412, 0x541C, 0x5423)  # TIOCSTI, TIOCLINUX, TIOCSETD
 _FLAGS_OF_FILES = (0x40086602, 0x40046602, 0x401C5820)  # FS_IOC_SETFLAGS (also of 32 bits), FS_IOC_FSSETXATTR
@@ -101,6 +102,8 @@ def _everywhere() -> Mapping[str, Code]:
     absent = ("clone3", "openat2", "fchmodat2", "file_setattr", "io_uring_setup", "io_uring_enter", "io_uring_register")
     rules |= dict.fromkeys(absent, refuse(errno.ENOSYS))  # programs fall back to what can be judged
     return rules | {
+        # space without writing it: a disk is full before anybody has looked. Holes may be made.
+        "fallocate": if_bits(1, _PUNCH_HOLE, ALLOW, refuse(errno.EOPNOTSUPP)),
         "clone": if_bits(0, _NAMESPACES, refuse()),
         "ioctl": if_equal(1, _IOCTLS, refuse(), ALLOW),
         "personality": if_equal(0, [0, 8, 0x20000, 0x20008, 0xFFFFFFFF], ALLOW, refuse()),

@@ -115,10 +115,12 @@ class Arena:
         for name in _LATER:
             for path in _below(self.project / name):
                 inner = path.relative_to(self.project)
+                if any(part.endswith(".apartado") for part in inner.parts):
+                    continue
                 if path.is_symlink():
                     found[str(path)] = os.readlink(path)
                 elif path.is_file() and inner.parts in {(".git", "config"), (".git", "config.worktree")}:
-                    found[str(path)] = repr(config_programs(path))
+                    found |= {str(path): repr(lines) for lines in [config_programs(path)] if lines}
                 elif path.is_file() and _runs(inner):
                     found[str(path)] = _content(path)
         return found
@@ -186,8 +188,8 @@ def _content(path: Path) -> str:
 def _runs(path: Path) -> bool:
     """Objects and references of git do not; a `.git` that is a file leads to another repository."""
     if path.parts[0] != ".git":
-        return path.suffix != ".apartado"
-    return path.parts[1:2] in {(), ("hooks",), ("modules",)} and path.suffix not in {".sample", ".apartado"}
+        return True
+    return path.parts[1:2] in {(), ("hooks",), ("modules",)} and path.suffix != ".sample"
 
 
 def config_programs(path: Path) -> list[str]:

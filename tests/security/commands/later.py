@@ -58,7 +58,6 @@ _FILES = {
     "GitHub, an action": "mkdir -p .github/actions/x; echo x > .github/actions/x/action.yml",
     "GitLab": "echo x > .gitlab-ci.yml",
     "CircleCI": "mkdir .circleci; echo x > .circleci/config.yml",
-    "taken away": "rm .pre-commit-config.yaml",
 }  # fmt: skip
 
 ATTACKS: list[Attack] = [
