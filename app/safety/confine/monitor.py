@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from app.safety.confine import bridge, enter, tree, wire
+from app.safety.confine import bridge, enter, shared, tree, wire
 from app.safety.confine.emulate import Emulator
 from app.safety.confine.plan import Plan, load
 from app.safety.confine.syscalls import adopt_orphans, die_with_parent
@@ -66,6 +66,8 @@ class _Command:
             code = self._reap()
         finally:
             tree.end()
+            if self._plan.layer == "landlock-uid":
+                shared.clear(self._users)
         if self._plan.layer == "bubblewrap" and not self._reason and not _has_run(status):
             return {"error": "setup", "detail": ""}
         return {"code": code, "reason": self._reason}
@@ -136,7 +138,8 @@ class _Command:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + self._plan.seconds
-        watch = Watch(self._child, self._plan.ceilings, [*self._plan.writable, self._plan.home])
+        memory = shared.FOLDER if self._plan.layer == "landlock-uid" else None
+        watch = Watch(self._child, self._plan.ceilings, [*self._plan.writable, self._plan.home], memory)
         ended = os.pidfd_open(self._child)
         poll = select.poll()
         poll.register(ended, select.POLLIN)

@@ -21,12 +21,16 @@ _RESERVE = 256 << 20  # bytes that stay free for the server's own log
 
 
 class Watch:
-    def __init__(self, root: int, ceilings: Ceilings, folders: Sequence[str]) -> None:
+    """`folders`: where it may write. `memory`: one that is nothing but memory."""
+
+    def __init__(self, root: int, ceilings: Ceilings, folders: Sequence[str], memory: str | None = None) -> None:
         self._root = root
         self._ceilings = ceilings
         self._disks = {info.st_dev: folder for folder in folders if (info := _stat(folder))}
         self._before = {device: os.statvfs(folder) for device, folder in self._disks.items()}
         self._tasks = tree.all_tasks()
+        self._memory = memory
+        self._in_memory = _used(memory)
         self._shared = tree.machine_memory("Shmem")
         self._total, self._available = tree.machine_memory("MemTotal"), tree.machine_memory("MemAvailable")
         self._glances = 0
@@ -48,7 +52,7 @@ class Watch:
     def _swollen(self, pids: list[int]) -> bool:
         """With what no process has mapped: files of memory that are only written."""
         most = self._ceilings.memory
-        used = tree.memory(pids, most)
+        used = tree.memory(pids, most) + max(0, _used(self._memory) - self._in_memory)
         if used > most:
             return True
         grown = tree.machine_memory("Shmem") - self._shared
@@ -67,6 +71,14 @@ class Watch:
             into_reserve = now.f_bavail * now.f_frsize < reserve and taken > reserve // 16
             return taken > self._ceilings.disk or into_reserve or before.f_ffree - now.f_ffree > _FILES
         return False
+
+
+def _used(folder: str | None) -> int:
+    """Bytes."""
+    with suppress(OSError):
+        info = os.statvfs(folder) if folder else None
+        return (info.f_blocks - info.f_bfree) * info.f_frsize if info else 0
+    return 0
 
 
 def _stat(folder: str) -> os.stat_result | None:

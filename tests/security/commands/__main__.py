@@ -14,6 +14,7 @@ def main(words: list[str]) -> None:
     only = next((word[1:] for word in words if word.startswith("=")), "")
     show = "show" in asked
     cases = [case for case in corpus.ATTACKS if only in case.id]
+    tasks = [case for case in corpus.WORK if only in case.name or "work" in asked]
     uid = layers.SERVER if layers.ROOT else 0
     if "control" in asked:
         began = time.monotonic()
@@ -29,6 +30,11 @@ def main(words: list[str]) -> None:
         with runner.layer(*cell) as where:
             began = time.monotonic()
             trials = runner.try_all(cases, lambda case: runner.attack(where, case))  # noqa: B023
+            done = runner.try_all(tasks, lambda case: runner.work(where, case))  # noqa: B023
+            bad = [trial for trial in done if runner.failed(trial)]
+            print(f"{name}: ordinary {len(done) - len(bad)}/{len(done)}")
+            for trial in bad:
+                print("   ", trial)
             through = [trial for trial in trials if show or trial.effects]
             print(f"{name}: {len(trials) - len(through)}/{len(trials)} {time.monotonic() - began:.1f} s")
             for trial in through:
