@@ -1,3 +1,3 @@
 """What every test lives under: no network but loopback, no silent skip, the outside tools located."""
 
-pytest_plugins = ["tests.plugins.loopback_only", "tests.plugins.strict_skips"]
+pytest_plugins = ["tests.plugins.figures", "tests.plugins.loopback_only", "tests.plugins.strict_skips"]

@@ -39,7 +39,7 @@ class GitsOwn:
         found: dict[str, str] = {}
         for line in said.split("\0"):
             head, tab, name = line.partition("\t")
-            if tab and head.count(" ") == 2:  # noqa: PLR2004  mode, kind, object
+            if tab and head.count(" ") == 2:
                 found[name] = head.rpartition(" ")[2]
         return found
 

@@ -29,8 +29,8 @@ def main(words: list[str]) -> None:
             continue
         with runner.layer(*cell) as where:
             began = time.monotonic()
-            trials = runner.try_all(cases, lambda case: runner.attack(where, case))  # noqa: B023
-            done = runner.try_all(tasks, lambda case: runner.work(where, case))  # noqa: B023
+            trials = runner.try_all(cases, lambda case: runner.attack(where, case))
+            done = runner.try_all(tasks, lambda case: runner.work(where, case))
             bad = [trial for trial in done if runner.failed(trial)]
             print(f"{name}: ordinary {len(done) - len(bad)}/{len(done)}")
             for trial in bad:

@@ -214,7 +214,9 @@ def _state(pid: int) -> str:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return "gone"
-    lines = [line for line in status.splitlines() if line.startswith(("Cpus_allowed_list", "TracerPid", "ShdPnd", "SigPnd"))]
+    lines = [
+        line for line in status.splitlines() if line.startswith(("Cpus_allowed_list", "TracerPid", "ShdPnd", "SigPnd"))
+    ]
     stopped = fields[0] if fields[0] in "TtZX" else "runs"
     return repr((stopped, fields[2], fields[15:17], fields[38:40], _priority(pid), lines, limits, kept))
 
@@ -261,7 +263,11 @@ def base_folder() -> Path:
 
 def _furnish(folder: Path, token: str) -> None:
     folder.chmod(0o755)
-    for name in (*_EMPTY, *{str(Path(key).parent) for key in _KEYS}, *{f"proyectos/app/{Path(name).parent}" for name in _PROJECT}):
+    for name in (
+        *_EMPTY,
+        *{str(Path(key).parent) for key in _KEYS},
+        *{f"proyectos/app/{Path(name).parent}" for name in _PROJECT},
+    ):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for name in _KEYS:
         (folder / name).write_text(f"# {token}\n" if name.endswith(".py") else f"{token} #\n")

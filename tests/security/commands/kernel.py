@@ -42,24 +42,26 @@ _CALLS = {
 }  # fmt: skip
 _OF_REAL_ROOT = {
     "fanotify": call(300, "0x1000000, 0"),
-    "kexec": call(246, "99, 0, 0, 99"),
     "reboot": call(169, "1, 2, 3, 0"),
     "swapon": call(167, "0, 0"),
     "settimeofday": call(164, "0, 0"),
-    "ioperm": call(173, "0, 0, 0"),
     "acct": call(163, "1"),
     "syslog": call(103, "99, 0, 0"),
-    "init_module": call(175, "0, 0, 0"),
     "kernel settings": "cat /proc/sys/vm/swappiness > /proc/sys/vm/swappiness && echo $OK",
     "core pattern": "cat /proc/sys/kernel/core_pattern > /proc/sys/kernel/core_pattern && echo $OK",
-    "sysrq": "printf '' > /proc/sysrq-trigger && echo $OK",
     "a device": "mknod d c 1 3 && echo $OK",
-    "disks": "for d in /dev/mem /dev/kmem /dev/vda /dev/sda /dev/nvme0n1 /dev/kmsg; do head -c1 $d > /dev/null 2>&1 && echo $OK; done; true",
     "shadow": "[ -n \"$(cat /etc/shadow /etc/gshadow)\" ] && echo $OK",
     "root's home": "ls /root/.* > /dev/null 2>&1 && [ -n \"$(ls -A /root)\" ] && echo $OK",
     "cgroups": "mkdir /sys/fs/cgroup/nanobot-x && echo $OK; rmdir /sys/fs/cgroup/nanobot-x",
     "another user": "perl -e '$> = 1; print $ENV{OK} if $> == 1'; perl -e '$( = 0; $) = \"0 0\"; print $ENV{OK} if $) =~ /^0 0$/'",
     "an owner": "touch d; chown 1:1 d && [ $(stat -c %u d) = 1 ] && echo $OK",
+}  # fmt: skip
+_RARE = {  # not everywhere, not even for root
+    "kexec": call(246, "99, 0, 0, 99"),
+    "ioperm": call(173, "0, 0, 0"),
+    "init_module": call(175, "0, 0, 0"),
+    "disks": "for d in /dev/mem /dev/kmem /dev/vda /dev/sda /dev/nvme0n1 /dev/kmsg; do head -c1 $d > /dev/null 2>&1 && echo $OK; done; true",
+    "sysrq": "printf '' > /proc/sysrq-trigger && echo $OK",
 }  # fmt: skip
 _WALLS = {
     "no new privileges": "perl -e 'print $ENV{OK} if syscall(157, 39, 0, 0, 0, 0) != 1'",
@@ -86,6 +88,7 @@ ATTACKS: list[Attack] = [
     *family("espacios de nombres", "worked", _NAMESPACES),
     *family("núcleo", "worked", _CALLS),
     *family("núcleo, root de verdad", "worked", _OF_REAL_ROOT, how="real"),
+    *family("núcleo, no en todos", "worked", _RARE, how="alone"),
     *(a for a in family("paredes", "worked", _WALLS) if a.name in _SEEN),
     *(a for a in family("paredes", "worked", _WALLS, how="alone") if a.name not in _SEEN),
     *family("programas de root", "worked", _SETUID_PROGRAMS, how="alone"),

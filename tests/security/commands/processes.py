@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tests.security.commands.case import Attack, family
 
-_CALL = "perl -e '$r = syscall({number}, {arguments}); print $ENV{{OK}} if $r >= 0 || ($! != 1 && $! != 38 && $! != 13)'"
+_CALL = (
+    "perl -e '$r = syscall({number}, {arguments}); print $ENV{{OK}} if $r >= 0 || ($! != 1 && $! != 38 && $! != 13)'"
+)
 
 
 def call(number: int, arguments: str = "0, 0, 0, 0, 0") -> str:
