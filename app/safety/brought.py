@@ -1,7 +1,7 @@
 """Which of a project's changed files git brought there itself: a checkout, a merge, a pull that was granted.
 
-Such a file is in the commit that is checked out, and its content was in the repository before the command began (or came
-over the network that somebody granted). What a command makes up is not.
+Such a file is in the commit that is checked out, and its content was in the repository before the command began (or
+came over the network that somebody granted). What a command makes up is not.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def _is_older(project: Path, name: str, since: int) -> bool:
 
 def _packs_are_older(objects: int, since: int) -> bool:
     """Nothing has been packed or borrowed since."""
-    with opened("info", objects) as info:
-        if "alternates" in os.listdir(info):
+    with opened("info", objects) as info, os.scandir(info) as entries:
+        if any(entry.name == "alternates" for entry in entries):
             return False
-    with opened("pack", objects) as packs:
-        found = [os.stat(name, dir_fd=packs, follow_symlinks=False) for name in os.listdir(packs)]
-    return bool(found) and all(info.st_ctime_ns <= since for info in found)
+    with opened("pack", objects) as packs, os.scandir(packs) as entries:
+        changed = [entry.stat(follow_symlinks=False).st_ctime_ns for entry in entries]
+    return bool(changed) and max(changed) <= since

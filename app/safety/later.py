@@ -1,4 +1,4 @@
-"""What of a project runs later, outside every confinement: git hooks and settings, CI, editors' tasks. As it stands now.
+"""What of a project runs later, outside every confinement: git hooks and settings, CI, editors' tasks. As it stands.
 
 Found without walking the project: its top, its `.git`, and the few folders that such things live in. No link is ever
 followed: a command may have put it there.

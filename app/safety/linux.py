@@ -90,7 +90,7 @@ class LinuxBackend:
         return [str(root) for root in self._ground.roots if root.is_dir()]
 
     def _masked(self) -> list[str]:
-        """What is there now (it may have been made since), and what could be made in a project. Never through a link."""
+        """What is there now (it may have been made since), and what a command could make. Never through a link."""
         names = {name for path in self._ground.hidden for name in (path.absolute(), path.resolve())}
         real = [name for name in names if name.parent.resolve() == name.parent]
         return sorted(str(name) for name in real if name.exists() or any(map(name.is_relative_to, self._ground.roots)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -135,4 +136,5 @@ def _write(folder: int, name: str, state: State) -> None:
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFE, 0o600, dir_fd=folder)
     with os.fdopen(descriptor, "wb") as file:
         file.write(state.content or b"")
-        os.chmod(file.fileno(), state.mode & 0o777)
+        if sys.platform != "win32":
+            os.fchmod(file.fileno(), state.mode & 0o777)

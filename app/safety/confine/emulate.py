@@ -29,6 +29,8 @@ from app.safety.confine.syscalls import call
 _RECEIVE, _SEND, _STILL_VALID = 0xC0502100, 0xC0182101, 0x40082102
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, number, architecture, ip, arguments
 _ANSWER = struct.Struct("=QqiI")
+_CONTINUE = 1
+_MULTIPLIES = {"clone", "fork", "vfork"}
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = -100, 0x100, 0x1000
 _PATH_MAX = 4096
 _NAMES = {number: name for name, number in NUMBERS.items() if number is not None}
@@ -40,6 +42,7 @@ class Emulator:
     def __init__(self, listener: int, plan: Plan, port: int | None) -> None:
         self._listener = listener
         self._port = port
+        self._most = tree.all_tasks() + plan.ceilings.processes
         self._folders = [(path, inside(path, plan.masked)) for path in (*plan.writable, plan.home)]
         self._calls: dict[str, Callable[[_Caller, Sequence[int]], None]] = {
             "chmod": lambda who, a: self._mode(who, _AT_FDCWD, a[0], a[1]),
@@ -68,9 +71,16 @@ class Emulator:
                     continue
                 return
             identity, pid, _, number, _, _, *arguments = _NOTIFICATION.unpack(request)
-            failure = self._answer(identity, pid, _NAMES.get(number, ""), arguments)
+            name = _NAMES.get(number, "")
+            if name in _MULTIPLIES:  # its arguments are numbers, and the filter has seen them
+                failure, goes_on = self._crowded(), _CONTINUE
+            else:
+                failure, goes_on = self._answer(identity, pid, name, arguments), 0
             with suppress(OSError):
-                fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(identity, 0, -failure, 0))
+                fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(identity, 0, -failure, 0 if failure else goes_on))
+
+    def _crowded(self) -> int:
+        return errno.EAGAIN if tree.all_tasks() >= self._most else 0
 
     def _is_over(self) -> bool:
         poll = select.poll()

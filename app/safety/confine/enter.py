@@ -150,7 +150,8 @@ def _in_place(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
         _place({}, ends.errors)
         os.execvpe(plan.argv[0], list(plan.argv), plan.env)
     landlock.restrict(_grants(plan), ends.port)
-    compiled = seccomp(plan.layer, network=plan.proxy is not None, landlock=landlock.abi())
+    counted = os.geteuid() == 0
+    compiled = seccomp(plan.layer, network=plan.proxy is not None, landlock=landlock.abi(), counted=counted)
     _give(ends.gift, bpf.install(compiled, listen=True))
     _place({}, ends.errors)
     os.execvpe(plan.argv[0], list(plan.argv), _environment(plan, ends.port or 0, {}))

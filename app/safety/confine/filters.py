@@ -38,7 +38,8 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "process_mrelease": (448, 448), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
     "ptrace": (101, 117), "request_key": (249, 218),
     # judged by their arguments
-    "clone": (56, 220), "clone3": (435, 435), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
+    "clone": (56, 220), "fork": (57, None), "vfork": (58, None), "clone3": (435, 435),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427), "ioctl": (16, 29), "openat2": (437, 437), "personality": (135, 92),
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "creat": (85, None),
     "mkdir": (83, None), "mkdirat": (258, 34), "mknod": (133, None), "mknodat": (259, 33), "open": (2, None),
@@ -49,7 +50,8 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "chown": (92, None), "lchown": (94, None), "fchownat": (260, 54), "utime": (132, None), "utimes": (235, None),
     "futimesat": (261, None), "utimensat": (280, 88), "setxattr": (188, 5), "lsetxattr": (189, 6),
     "removexattr": (197, 14), "lremovexattr": (198, 15), "setxattrat": (463, 463), "removexattrat": (466, 466),
-    "file_setattr": (469, 469), "truncate": (76, 45), "fallocate": (285, 47), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
+    "file_setattr": (469, 469), "truncate": (76, 45),
+    "fallocate": (285, 47), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
     "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424),
     "socketpair": (53, 199), "fchown": (93, 55), "fsetxattr": (190, 7), "fremovexattr": (199, 16),
@@ -77,8 +79,11 @@ _NEW_ATTRIBUTES = ("setxattrat", "removexattrat")
 
 
 @cache
-def seccomp(layer: Layer, *, network: bool = False, landlock: int = 99) -> bytes:
-    """`network`: TCP, for the way to the proxy. `landlock`: its version, which may not know all that is needed."""
+def seccomp(layer: Layer, *, network: bool = False, landlock: int = 99, counted: bool = False) -> bytes:
+    """`network`: TCP, for the way to the proxy. `landlock`: its version, which may not know all that is needed.
+
+    `counted`: new processes are, by us: the kernel counts none of uid 0.
+    """
     rules: dict[str, Code] = {name: refuse() for name in _NEVER}
     rules |= _everywhere()
     if layer == "bubblewrap":
@@ -89,6 +94,8 @@ def seccomp(layer: Layer, *, network: bool = False, landlock: int = 99) -> bytes
         rules |= _same_user()
     if layer == "landlock" and landlock < SCOPE_ABI:
         rules |= _signals()
+    if counted:
+        rules |= {"clone": if_bits(0, _NAMESPACES, refuse(), NOTIFY), "fork": NOTIFY, "vfork": NOTIFY}
     if layer != "bubblewrap" and landlock < TRUNCATE_ABI:
         rules["truncate"] = refuse(errno.EACCES)
     return program({number: rule for name, rule in rules.items() if (number := NUMBERS[name]) is not None})

@@ -1,4 +1,4 @@
-"""The machine's /dev/shm, where commands have a user of their own: what they leave in it is memory that nobody frees."""
+"""The machine's /dev/shm, where commands have a user of their own: what they leave in it, nobody would free."""
 
 from __future__ import annotations
 

@@ -78,8 +78,7 @@ class Layer:
         """The commands' user has a home of its own in the arena; the helper is everybody's."""
         if self.kind != "landlock-uid":
             return self.helper
-        own = _Elsewhere(self.helper, str(place.folder / "casa-herramientas"))
-        return own  # type: ignore[return-value]
+        return _Elsewhere(self.helper, str(place.folder / "casa-herramientas"))  # type: ignore[return-value]
 
 
 class _Elsewhere:
