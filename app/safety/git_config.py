@@ -68,7 +68,7 @@ def entries(text: str) -> Iterator[tuple[str, str, str]]:
 def programs(text: bytes | None) -> list[tuple[str, str, str]]:
     """The entries that may start a program or lead elsewhere, in order. What is not understood counts as one."""
     try:
-        found = entries((text or b"\xff").decode())
+        found = entries((b"\xff" if text is None else text).decode())
         return [entry for entry in found if not _is_plain(*entry)]
     except ValueError:
         return [("", "", (text or b"").decode("utf-8", "backslashreplace"))]

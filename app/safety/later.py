@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -67,8 +67,19 @@ def differ(before: State, now: State, name: str) -> bool:
     if before.kind != now.kind or now.kind in {"folder", "closed"}:
         return before.kind != now.kind
     if is_settings(name):
-        return programs(before.content) != programs(now.content)
+        return _programs(before, name) != _programs(now, name)
     return before.content is None or before.content != now.content or (before.mode ^ now.mode) & 0o111 != 0
+
+
+def _programs(state: State, name: str) -> list[tuple[str, str, str]]:
+    return [entry for entry in programs(state.content) if not _is_a_submodules_own(name, *entry)]
+
+
+def _is_a_submodules_own(name: str, section: str, key: str, value: str) -> bool:
+    """Where its files are, within the project: git itself writes it."""
+    where = os.path.normpath(f"{name.rpartition('/')[0]}/{value}")
+    inside = not value.startswith("/") and where.partition("/")[0] not in {"..", ".git", "."}
+    return name.startswith(".git/modules/") and (section, key) == ("core", "worktree") and inside
 
 
 def is_settings(name: str) -> bool:
@@ -76,7 +87,7 @@ def is_settings(name: str) -> bool:
 
 
 @contextmanager
-def opened(name: str, folder: int | None = None) -> Iterator[int]:
+def opened(name: str, folder: int | None = None) -> Generator[int]:
     """A folder, to be listed; never through a link. Raises OSError."""
     descriptor = os.open(name, _OPEN_FOLDER, dir_fd=folder)
     try:

@@ -151,7 +151,7 @@ def _changed(before: Scene | None, now: Scene | None) -> list[str]:
     if now is None:
         return []
     old = before or {}
-    names = [name for name, state in now.items() if name not in old and _is_new(name, now, own=before is None)]
+    names = [name for name in now if name not in old and _is_new(name, now, own=before is None)]
     names += [name for name, state in old.items() if name in now and differ(state, now[name], name)]
     names += [name for name in old if name not in now and name.startswith(_KEPT) and ".git" in now]
     return sorted(set(names), key=lambda name: (name.count("/"), name))

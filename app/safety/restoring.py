@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -57,7 +57,7 @@ class Restorer:
         return True
 
     @contextmanager
-    def _holder(self, name: str) -> Iterator[tuple[int | None, str]]:
+    def _holder(self, name: str) -> Generator[tuple[int | None, str]]:
         """The folder in which it stands, opened one name after another; None where there is none."""
         *steps, last = name.split("/")
         descriptors = [os.dup(self._project)]

@@ -22,7 +22,7 @@ from contextlib import suppress
 
 from app.safety.confine import tree
 from app.safety.confine.filters import NUMBERS
-from app.safety.confine.mask import inside, is_masked, lies_in
+from app.safety.confine.owner import Owner, change_mode, change_times, folders, is_inside
 from app.safety.confine.plan import Plan
 from app.safety.confine.syscalls import call
 
@@ -37,13 +37,14 @@ _NAMES = {number: name for name, number in NUMBERS.items() if number is not None
 
 
 class Emulator:
-    """Has to be of the same user as the command, and outside its confinement."""
+    """Has to be of the same user as the command, and outside its confinement. `other`: for files of the server's."""
 
-    def __init__(self, listener: int, plan: Plan, port: int | None) -> None:
+    def __init__(self, listener: int, plan: Plan, port: int | None, other: Owner | None = None) -> None:
         self._listener = listener
+        self._other = other
         self._port = port
         self._most = tree.all_tasks() + plan.ceilings.processes
-        self._folders = [(path, inside(path, plan.masked)) for path in (*plan.writable, plan.home)]
+        self._folders = folders(plan)
         self._calls: dict[str, Callable[[_Caller, Sequence[int]], None]] = {
             "chmod": lambda who, a: self._mode(who, _AT_FDCWD, a[0], a[1]),
             "fchmod": lambda who, a: self._mode(who, _signed(a[0]), 0, a[1]),
@@ -102,7 +103,11 @@ class Emulator:
     def _mode(self, who: _Caller, folder: int, path: int, mode: int) -> None:
         descriptor = self._open(who.path(folder, path, empty=False), follow=True)
         try:
-            os.chmod(f"/proc/self/fd/{descriptor}", mode & 0o1777)
+            change_mode(descriptor, mode)
+        except PermissionError:
+            if self._other is None:
+                raise
+            self._other.change_mode(descriptor, mode)
         finally:
             os.close(descriptor)
 
@@ -111,8 +116,11 @@ class Emulator:
         name = who.path(folder, path, empty=bool(flags & _AT_EMPTY_PATH))
         descriptor = self._open(name, follow=not flags & _AT_SYMLINK_NOFOLLOW or not path)
         try:
-            buffer = None if times is None else ctypes.create_string_buffer(times, len(times))
-            call("utimensat", descriptor, b"", buffer, _AT_EMPTY_PATH)
+            change_times(descriptor, times)
+        except PermissionError:
+            if self._other is None:
+                raise
+            self._other.change_times(descriptor, times)
         finally:
             os.close(descriptor)
 
@@ -130,10 +138,9 @@ class Emulator:
 
     def _open(self, name: bytes, *, follow: bool) -> int:
         descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
-        real = os.readlink(f"/proc/self/fd/{descriptor}")
-        if not any(lies_in(real, granted) and not is_masked(real, masked) for granted, masked in self._folders):
+        if not is_inside(descriptor, self._folders):
             os.close(descriptor)
-            raise PermissionError(errno.EACCES, real)
+            raise OSError(errno.EACCES, "outside")
         return descriptor
 
     def _connect(self, who: _Caller, descriptor: int, address: int, length: int) -> None:

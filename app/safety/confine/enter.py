@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from app.safety.confine import bpf, bridge, bubblewrap, landlock, staging, tree
 from app.safety.confine.filters import seccomp
-from app.safety.confine.home import make_usable
+from app.safety.confine.home import make_usable, trust_repositories
 from app.safety.confine.mask import inside, spread
 from app.safety.confine.plan import Plan
 from app.safety.confine.secrets import secrets_of_the_system
@@ -143,6 +143,7 @@ def _in_place(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
     if plan.layer == "landlock-uid":
         become(users.tools, users.group)
         make_usable(plan.home)  # the server cannot
+        trust_repositories(plan.home)
     os.chdir(plan.cwd)
     lose_everything()
     die_with_parent(parent)

@@ -134,7 +134,9 @@ def _shared_system(*, network: bool) -> Mapping[str, Code]:
     rules["ioprio_set"] = rules["setpriority"] = if_equal(1, [0], ALLOW, refuse())
     rules["socket"] = if_equal(0, [socket.AF_INET], tcp, no) if network else no
     rules["connect"] = NOTIFY if network else no
-    rules |= dict.fromkeys(_TIMES, NOTIFY)  # Landlock does not see these two: the server's files may be the group's
+    # Landlock does not see these, and the server's files have the same owner or group: see emulate.py.
+    rules |= {name: if_bits(mode, _SET_ID, refuse(), NOTIFY) for name, mode in _MODES.items()}
+    rules |= dict.fromkeys(_TIMES, NOTIFY)
     rules |= dict.fromkeys(_ATTRIBUTES, refuse(errno.EOPNOTSUPP)) | dict.fromkeys(_NEW_ATTRIBUTES, refuse(errno.ENOSYS))
     rules["bind"] = rules["listen"] = no
     rules["socketpair"] = if_equal(1, [socket.SOCK_DGRAM], no, ALLOW, mask=_KIND)  # it could be connected elsewhere
@@ -144,9 +146,8 @@ def _shared_system(*, network: bool) -> Mapping[str, Code]:
 
 
 def _same_user() -> Mapping[str, Code]:
-    """Landlock does not see these, and the server's files have the same owner: see emulate.py."""
-    rules: dict[str, Code] = {name: if_bits(mode, _SET_ID, refuse(), NOTIFY) for name, mode in _MODES.items()}
-    rules |= dict.fromkeys(_OWNERS, refuse(0))  # to whom else could it give a file?
+    """The server's files are its own."""
+    rules: dict[str, Code] = dict.fromkeys(_OWNERS, refuse(0))  # to whom else could it give a file?
     return rules | {"ioctl": if_equal(1, [*_IOCTLS, *_FLAGS_OF_FILES], refuse(), ALLOW)}
 
 

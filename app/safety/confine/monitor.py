@@ -20,6 +20,7 @@ from contextlib import suppress
 
 from app.safety.confine import bridge, enter, shared, tree, wire
 from app.safety.confine.emulate import Emulator
+from app.safety.confine.owner import Owner
 from app.safety.confine.plan import Plan, load
 from app.safety.confine.syscalls import adopt_orphans, die_with_parent
 from app.safety.confine.users import Users, become
@@ -117,9 +118,11 @@ class _Command:
             os.close(listener)
 
     def _emulate(self, listener: int, port: int | None) -> None:
+        other = None
         if self._plan.layer == "landlock-uid":
+            other = Owner(self._plan, self._users)
             become(self._users.tools, self._users.group)
-        Emulator(listener, self._plan, port).serve()
+        Emulator(listener, self._plan, port, other).serve()
 
     def _beside(self, work: Callable[[], None]) -> None:
         """In a process of its own, ended with everything else."""
