@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -105,9 +106,10 @@ class Restorer:
 
 
 def _find(folder: int, old: State) -> str | None:
+    """By its number, which another may have been given since: what stands in it is looked at again."""
     for other in os.listdir(folder):
         info = os.stat(other, dir_fd=folder, follow_symlinks=False)
-        if (info.st_ino, info.st_dev) == old.stamp:
+        if not other.endswith(ASIDE) and stat.S_ISDIR(info.st_mode) and (info.st_ino, info.st_dev) == old.stamp:
             return other
     return None
 

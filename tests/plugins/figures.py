@@ -16,7 +16,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for reports in terminalreporter.stats.values():
         for report in reports:
             for name, value in getattr(report, "user_properties", ()):
-                if name.startswith(PREFIX):
+                if report.when == "call" and name.startswith(PREFIX):
                     sums[name.removeprefix(PREFIX)][0] += value[0]
                     sums[name.removeprefix(PREFIX)][1] += value[1]
     for name, (part, whole) in sorted(sums.items()):

@@ -53,7 +53,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "file_setattr": (469, 469), "truncate": (76, 45),
     "fallocate": (285, 47), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
     "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
-    "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424),
+    "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424), "fcntl": (72, 25),
     "socketpair": (53, 199), "fchown": (93, 55), "fsetxattr": (190, 7), "fremovexattr": (199, 16),
 }  # fmt: skip
 _JUDGED = list(_NUMBERS).index("clone")
@@ -67,6 +67,8 @@ _PUNCH_HOLE = 2
 _FASTOPEN = 0x20000000  # connects without asking Landlock
 _IOCTLS = (0x5412, 0x541C, 0x5423)  # TIOCSTI, TIOCLINUX, TIOCSETD
 _FLAGS_OF_FILES = (0x40086602, 0x40046602, 0x401C5820)  # FS_IOC_SETFLAGS (also of 32 bits), FS_IOC_FSSETXATTR
+_OWNS_SIGNALS = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX
+_OWNS_BY_IOCTL = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
 _STREAM, _KIND = socket.SOCK_STREAM, 0xF
 _TCP = (0, socket.IPPROTO_TCP)  # not MPTCP, which Landlock does not see
 _SELF_ONLY = if_equal(0, [0], ALLOW, refuse())
@@ -154,4 +156,7 @@ def _same_user() -> Mapping[str, Code]:
 def _signals() -> Mapping[str, Code]:
     """To its own processes only: done for it. Signal 0 and threads of its own are what abort() and others need."""
     rules: dict[str, Code] = dict.fromkeys(("kill", "tkill", "tgkill"), NOTIFY)
+    # a file can be told to send a signal of choice to anybody
+    rules |= {"fcntl": if_equal(1, _OWNS_SIGNALS, refuse(), ALLOW)}
+    rules |= {"ioctl": if_equal(1, [*_IOCTLS, *_FLAGS_OF_FILES, *_OWNS_BY_IOCTL], refuse(), ALLOW)}
     return rules | dict.fromkeys(("rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal"), refuse())
