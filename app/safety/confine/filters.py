@@ -69,6 +69,7 @@ _IOCTLS = (0x5412, 0x541C, 0x5423)  # TIOCSTI, TIOCLINUX, TIOCSETD
 _FLAGS_OF_FILES = (0x40086602, 0x40046602, 0x401C5820)  # FS_IOC_SETFLAGS (also of 32 bits), FS_IOC_FSSETXATTR
 _OWNS_SIGNALS = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX
 _OWNS_BY_IOCTL = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
+_OF_A_USER, _DISK_OF_A_USER = 2, 3  # PRIO_USER, IOPRIO_WHO_USER: the server's processes, too
 _STREAM, _KIND = socket.SOCK_STREAM, 0xF
 _TCP = (0, socket.IPPROTO_TCP)  # not MPTCP, which Landlock does not see
 _SELF_ONLY = if_equal(0, [0], ALLOW, refuse())
@@ -133,7 +134,9 @@ def _shared_system(*, network: bool) -> Mapping[str, Code]:
     others = ("prlimit64", "ioprio_set", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler")
     rules: dict[str, Code] = dict.fromkeys(others, _SELF_ONLY)
     rules |= dict.fromkeys(_SYSTEM_V, refuse(errno.ENOSYS))
-    rules["ioprio_set"] = rules["setpriority"] = if_equal(1, [0], ALLOW, refuse())
+    own = if_equal(1, [0], ALLOW, refuse())
+    rules["setpriority"] = if_equal(0, [_OF_A_USER], refuse(), own)
+    rules["ioprio_set"] = if_equal(0, [_DISK_OF_A_USER], refuse(), own)
     rules["socket"] = if_equal(0, [socket.AF_INET], tcp, no) if network else no
     rules["connect"] = NOTIFY if network else no
     # Landlock does not see these, and the server's files have the same owner or group: see emulate.py.

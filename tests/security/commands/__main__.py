@@ -18,7 +18,7 @@ def main(words: list[str]) -> None:
     uid = layers.SERVER if layers.ROOT else 0
     if "control" in asked:
         began = time.monotonic()
-        checked = [case for case in cases if case.how not in ({"alone"} if layers.ROOT else {"alone", "real"})]
+        checked = [case for case in cases if case.how not in ({"alone"} if layers.ROOT else {"alone", "real", "other"})]
         trials = runner.try_all(checked, lambda case: runner.control(uid, case))
         weak = [trial for trial in trials if getattr(trial.case, "effect", "") not in trial.effects]
         print(f"control: {len(trials) - len(weak)}/{len(trials)} {time.monotonic() - began:.1f} s")

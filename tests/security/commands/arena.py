@@ -7,6 +7,7 @@ sleep that nobody else sleeps, SYS and ETC (the system's folders; for a control 
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import secrets
@@ -24,6 +25,7 @@ from pathlib import Path
 from tests.security.layers import PATH, ROOT, SERVER, TOOLS, running, unique
 
 DONE = "CONSEGUIDO"
+_IOPRIO_GET = {"x86_64": 252}.get(os.uname().machine, 31) if sys.platform == "linux" else 0
 _KEYS = (
     "fuera/secreto", "fuera/.ssh/id_ed25519", "fuera/.aws/credentials", "fuera/.netrc", "fuera/.bashrc",
     "fuera/.gitconfig", "fuera/trabajo/notas.txt", "proyectos/nanobot/app/main.py", "proyectos/nanobot/.env",
@@ -222,8 +224,8 @@ def _state(pid: int) -> str:
 
 
 def _priority(pid: int) -> str:
-    done = os.sched_getscheduler(pid), os.getpriority(os.PRIO_PROCESS, pid)
-    return repr(done)
+    libc = ctypes.CDLL(None)
+    return repr((os.sched_getscheduler(pid), os.getpriority(os.PRIO_PROCESS, pid), libc.syscall(_IOPRIO_GET, 1, pid)))
 
 
 # ---------------------------------------------------------------- building it

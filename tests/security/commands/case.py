@@ -12,8 +12,8 @@ from typing import Literal
 # How the positive control runs: `plain` as the server's user with nothing around it; `cage` in a PID namespace with a
 # victim of its own, for what would hit the whole machine; `root` in a user namespace where it is root, for what only
 # root may do; `real` as the machine's root, where the tests are that: such a command is harmless or takes itself back;
-# `alone` not at all: it looks at the walls themselves.
-Control = Literal["plain", "cage", "root", "real", "alone"]
+# `other` as a user that has nothing else running, where the tests are root; `alone` not at all: it looks at the walls.
+Control = Literal["plain", "cage", "root", "real", "other", "alone"]
 Effect = Literal[
     "said", "changed", "connected", "victim", "survives", "worked", "set-id", "later", "late", "flood", "server", "fills"
 ]  # fmt: skip

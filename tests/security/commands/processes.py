@@ -37,7 +37,10 @@ _SIGNALS = {
     "another's limits": "prlimit --pid $V --nofile=7:7",
     "another's limits by call": "perl -e '$l = pack(\"QQ\", 9, 9); syscall(302, $ENV{V}+0, 7, $l, 0)'",
     "another's place when memory runs out": "echo 900 > /proc/$V/oom_score_adj",
+}  # fmt: skip
+_OF_A_USER = {
     "all of a user's priorities": "perl -e 'setpriority 2, 0, 9'",
+    "all of a user's disks": "perl -e 'syscall(251, 3, 0, 3 << 13)'",
 }  # fmt: skip
 _MEMORY = {
     "environment": "tr '\\0' '\\n' < /proc/$V/environ",
@@ -116,6 +119,7 @@ _ENDLESS = {
 
 ATTACKS: list[Attack] = [
     *family("procesos", "victim", _SIGNALS),
+    *family("procesos", "victim", _OF_A_USER, how="other"),
     *family("memoria ajena", "said", _MEMORY),
     *family("mira procesos", "worked", _TOUCHES),
     *family("todos los procesos", "worked", _ALL, how="cage"),
