@@ -64,6 +64,21 @@ def stopped_command(reason: str) -> str:
     return f"\n[Nanobot ha detenido la orden: {_STOPPED[reason]}]\n"
 
 
+def put_back(names: Sequence[str]) -> str:
+    return (
+        f"\n[Nanobot ha deshecho lo que la orden ha cambiado en {', '.join(names)}: se ejecutaría luego fuera del "
+        "encierro, sin preguntar a nadie. Lo que había está como antes y lo nuevo, al lado, en un nombre acabado en "
+        "«.apartado». Para cambiarlo usa write_file, que pide permiso.]\n"
+    )
+
+
+def not_put_back(names: Sequence[str]) -> str:
+    return (
+        f"\n[Nanobot no ha podido deshacer lo que la orden ha cambiado en {', '.join(names)}, que se ejecutaría luego "
+        "fuera del encierro: díselo al usuario para que lo revise antes de usar git o su editor ahí.]\n"
+    )
+
+
 def layer_not_there(asked: str, why: str) -> str:
     return f"No se ejecuta ninguna orden: SANDBOX={asked} pide algo que aquí no funciona ({why})."
 

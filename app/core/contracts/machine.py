@@ -58,12 +58,14 @@ class RunLimits:
     """`seconds` of wall time, `output_bytes` kept (beginning and end). `env`: added to the clean environment.
 
     `proxy`: of a Grant, the only way to the network. None: no network, if the command is confined.
+    `lasting`: it may leave what later runs outside its confinement (hooks, CI files…): somebody was asked.
     """
 
     seconds: float = 60.0
     output_bytes: int = 30_000
     env: dict[str, str] = field(default_factory=dict[str, str])
     proxy: str | None = None
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
