@@ -26,11 +26,13 @@ _SETTLED_NS = 30_000_000  # clocks of file systems tick every 10 ms at worst
 
 
 class HardLinks:
-    """`homes` may hold package caches."""
+    """`homes`, besides the user's own, may hold package caches."""
 
     def __init__(self, bounds: Bounds, homes: Sequence[Path]) -> None:
         self._bounds = bounds
-        self._homes = homes
+        self._homes = list(homes)
+        with suppress(RuntimeError):  # a number without a user, and no HOME
+            self._homes.append(Path.home())
 
     def check(self, place: Place, file: BinaryIO) -> None:
         """Raises WorkspaceError when the open file may also lie outside."""

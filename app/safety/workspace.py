@@ -44,7 +44,7 @@ class Workspace:
         homes: Sequence[Path] = (),
     ) -> None:
         self._bounds = Bounds(roots, files, hidden)
-        self._links = HardLinks(self._bounds, (Path.home(), *homes))
+        self._links = HardLinks(self._bounds, homes)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="nanobot-files")
         self.survey = DiskSurvey(self._bounds)
         self.bounds = self._bounds

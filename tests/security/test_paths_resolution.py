@@ -173,3 +173,11 @@ async def test_proc_is_masked_even_where_everything_is_granted() -> None:
     for path in (f"/proc/{os.getpid()}/status", "/proc/self/environ", "/proc/self/root/etc/hostname"):
         with pytest.raises(WorkspaceError):
             await workspace.read(path, Path("/"))
+
+
+def test_a_user_without_a_home_has_a_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "home", unknown)
+    assert Workspace([tmp_path]).resolve("x", tmp_path) == tmp_path / "x"

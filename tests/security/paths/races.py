@@ -61,7 +61,7 @@ def run(race: Race, top: Path, seconds: float) -> dict[str, object]:
     workspace = workspace_of()
     with _swapping(race, top):
         done, escapes, slowest = asyncio.run(_attack(workspace, race, top, seconds))
-        lost = race.kind == "fifo" or _check_then_open_loses(race, top, seconds=5)
+        lost = race.kind == "fifo" or _check_then_open_loses(race, top, seconds=20)
     harm = _harm(top)
     workspace._threads.shutdown()
     return {"name": race.name, "done": done, "escapes": escapes, "harm": harm, "control": lost, "slowest": slowest}
@@ -125,7 +125,7 @@ def _mend(race: Race, top: Path) -> None:
     here = [top / race.one, top / race.bait]
     if (
         (race.kind == "link" and not any(path.is_symlink() for path in here))
-        or (race.kind == "hard" and all(path.stat().st_nlink == 1 for path in here))
+        or (race.kind in {"hard", "twice"} and all(path.stat().st_nlink == 1 for path in here))
         or (race.kind == "fifo" and not any(path.is_fifo() for path in here))
     ):
         here[1].unlink(missing_ok=True)
