@@ -70,7 +70,7 @@ class Asking:
         turn, call = invocation.turn, invocation.call
         if turn is None:
             raise ToolError(texts.NOBODY_TO_ASK)
-        rule = await rule_of(invocation) if self._may_be_lasting(invocation, kind, forced) else None
+        rule = await self._rule(invocation) if self._may_be_lasting(invocation, kind, forced) else None
         if rule and await self._permissions.allow(rule):
             logger.info("call {} of {} is permitted for good", call.id, turn.ctx.session_id)
             await self._approvals.permitted(turn.ctx, call.id, kind)
@@ -83,6 +83,10 @@ class Asking:
         turn.waited += time.monotonic() - began
         if answer.decision != "allow":
             raise ToolError(texts.not_allowed(answer.decision, answer.reason))
+
+    async def _rule(self, invocation: Invocation) -> Rule | None:
+        rule = await rule_of(invocation)
+        return rule and rule.model_copy(update={"words": self._machine.redactor.redact(rule.words)})
 
     def _may_be_lasting(self, invocation: Invocation, kind: Kind, forced: str) -> bool:
         standing = invocation.turn.standing if invocation.turn else None

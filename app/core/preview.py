@@ -18,7 +18,7 @@ async def diff_of(invocation: Invocation) -> str:
     arguments = invocation.arguments
     match invocation.tool.name:
         case "edit_file":
-            before, after = str(arguments["old"]), str(arguments["new"])
+            before, after = await _edited(str(arguments["path"]), str(arguments["old"]), str(arguments["new"]))
         case "write_file":
             before, after = await _present(str(arguments["path"])), str(arguments["content"])
         case _:
@@ -26,6 +26,12 @@ async def diff_of(invocation: Invocation) -> str:
     if len(before) + len(after) > _MOST_CHARS:
         return ""
     return await asyncio.to_thread(_diff, before, after)
+
+
+async def _edited(path: str, old: str, new: str) -> tuple[str, str]:
+    """With what stands around it, where that can be told."""
+    text = await _present(path)
+    return (text, text.replace(old, new)) if text.count(old) == 1 else (old, new)
 
 
 async def _present(path: str) -> str:

@@ -61,11 +61,10 @@ def question(
 
     `always`: what would be permitted for good, '' when that is not offered.
     """
-    given = {"path": arguments.get("path", "")} if diff else arguments
-    shown = "\n".join(_argument(name, value) for name, value in given.items())
-    changes = f"{_fenced(diff, 'diff')}\n" if diff else ""
+    what = f" {_code(visible(str(arguments.get('path', ''))))}" if diff else ""
+    shown = _fenced(diff, "diff") if diff else "\n".join(_argument(name, value) for name, value in arguments.items())
     for_good = f"\n«{ALWAYS}»: no vuelvo a preguntar por {_code(always)}." if always else ""
-    return f"**{_TOOL_TITLES.get(tool, tool)}** en `{visible(folder)}`\n{shown}\n{changes}{asked}{for_good}"
+    return f"**{_TOOL_TITLES.get(tool, tool)}**{what} en `{visible(folder)}`\n{shown}\n{asked}{for_good}"
 
 
 def cut_question(text: str, limit: int) -> str:

@@ -487,6 +487,13 @@ async def test_an_edit_that_asks_shows_its_diff_without_secrets(tmp_path: Path) 
     assert not (project / ".github").exists()
 
 
+async def test_a_secret_in_a_command_is_shown_to_nobody(tmp_path: Path) -> None:
+    key = "gsk_0123456789abcdefghijABCDEFGHIJ0123456789abcdefghij"
+    async with desk(tmp_path) as at:
+        question = await at.asked(at.call("execute_shell", command=f"echo {key} > x"))
+        assert question and question.rule and key not in question.model_dump_json()
+
+
 async def test_ordinary_writes_do_not_ask_and_with_siempre_a_file_can_be_permitted(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         assert await at.asked(at.call("write_file", path="Makefile", content="all:\n")) is None
