@@ -12,7 +12,7 @@ from app.cloud.delivery import Delivery
 from app.cloud.providers import ProviderManager
 from app.cloud.sessions import SessionManager
 from app.config import CODE_DIR, Settings
-from app.core import texts
+from app.core import texts, texts_taint
 from app.core.approvals import Approvals
 from app.core.commands import Commands
 from app.core.context import AgentContext
@@ -33,6 +33,7 @@ from app.core.inbox import Inbox
 from app.core.live import LiveHub
 from app.core.loop import AgentLoop
 from app.core.machine import Machine, ToolLimits
+from app.core.outside import watched
 from app.core.pace import Pace
 from app.core.parts import Parts
 from app.core.roles import People, Role, person_of
@@ -45,6 +46,7 @@ from app.core.undo_policy import WithoutPoint
 from app.folders import guest_folders, prepare_folders
 from app.safety.bounds import Bounds
 from app.safety.checkpoints import ShadowCheckpoints
+from app.safety.clones import CloneNotes
 from app.safety.fetch import WebFetcher
 from app.safety.git_identity import git_environment
 from app.safety.leaks import UrlGuard
@@ -99,6 +101,12 @@ def _hidden(settings: Settings) -> list[Path]:
     return [CODE_DIR, settings.data_dir, Path(".env")]
 
 
+def clones_of(settings: Settings) -> CloneNotes:
+    """A guest's files are somebody else's as well, should a root of the owner's reach them."""
+    guests = dict.fromkeys(guest_folders(settings).values(), texts_taint.GUEST_FILES)
+    return CloneNotes(settings.data_dir / "cloned.json", settings.projects_dirs, guests)
+
+
 def people_of(settings: Settings) -> People:
     in_use = settings.telegram_token is not None
     return People(settings.owners, frozenset(settings.telegram_guests), strict=in_use)
@@ -135,6 +143,7 @@ def build_parts(
         rate_limited(settings.tools_per_minute, settings.guest_tools_per_minute),
         checkpointed(undo, WithoutPoint(approvals, settings.approvals, store).ask),
         announced(store),
+        watched(clones_of(settings)),
         timed(settings.tool_seconds + _GRACE_SECONDS),
     )
     return Parts(

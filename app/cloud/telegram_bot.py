@@ -108,7 +108,7 @@ async def handle_edit(update: Update, context: BotContext) -> None:
     if name and not (name == "nuevo" and argument):
         await context.inbox.edited_command(chat, name, argument, user, reply_to=place, key=key)
     else:
-        text = argument if name else model_text(message)
+        text = argument if name else model_text(message, context.bot.id)
         mark = wording(message, argument or message.text or message.caption or "")
         await context.inbox.edited(chat, text, user, reply_to=place, key=key, wording=mark)
 
@@ -123,7 +123,9 @@ async def _take_in(message: Message, key: str, context: BotContext) -> None:
         await _command(message, command, key, context)
     elif words := message.text or message.caption:
         mark = wording(message, words)
-        await context.inbox.message(chat, model_text(message), user, reply_to=place, key=key, wording=mark)
+        await context.inbox.message(
+            chat, model_text(message, context.bot.id), user, reply_to=place, key=key, wording=mark
+        )
     else:
         album = message.media_group_id  # many messages, one answer
         key = f"tg:album:{album}" if album else key

@@ -7,20 +7,22 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiolimiter import AsyncLimiter
 from loguru import logger
 
-from app.core import texts
+from app.core import texts, texts_taint
 from app.core.approvals import Approvals, Policy, asks, digest
 from app.core.contracts import SessionStore
 from app.core.errors import NanobotError, ToolError
 from app.core.events import ToolStartedLine
+from app.core.foreign import FRAME_ROOM, framed
 from app.core.machine import Machine, folder
 from app.core.messages import ToolCall, ToolResult
 from app.core.roles import GUEST_RISKS, GUEST_TOOLS, Role
+from app.core.taint import must_ask
 from app.core.toolkit import Risk, Tool, Toolbox, canonical
 from app.core.turn import Turn, current_turn
 
@@ -32,13 +34,17 @@ _DURATION = re.compile(r"\b\d+\.\d s\b(?=[^\n]*\]$)")  # in the last line of a c
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call, parsed. `turn` is None when the tools are used outside a conversation."""
+    """One call, parsed. `turn` is None when the tools are used outside a conversation.
+
+    `origins`: where its result comes from, when that is outside; see outside.py.
+    """
 
     call: ToolCall
     tool: Tool
     arguments: dict[str, Any]
     risk: Risk
     turn: Turn | None
+    origins: list[str] = field(default_factory=list[str])
 
     @property
     def uncertain(self) -> bool:
@@ -62,10 +68,11 @@ def build_handler(gates: Sequence[Gate]) -> Handler:
 async def invoke(handler: Handler, toolbox: Toolbox, machine: Machine, call: ToolCall) -> ToolResult:
     """Always a result: what went wrong is told to the model. Redaction happens here, once, before model and log."""
     began = time.perf_counter()
+    origins: list[str] = []
     try:
         known = toolbox.get(call.name)
         arguments = known.parse(call.arguments)
-        content = await handler(Invocation(call, known, arguments, known.risk_of(arguments), current_turn()))
+        content = await handler(Invocation(call, known, arguments, known.risk_of(arguments), current_turn(), origins))
         failed = False
     except ToolError as error:
         content, failed = str(error), True
@@ -74,9 +81,17 @@ async def invoke(handler: Handler, toolbox: Toolbox, machine: Machine, call: Too
     except Exception:  # noqa: BLE001  boundary: a bug in a tool must not end the turn
         logger.exception("tool {} broke", call.name)
         content, failed = texts.TOOL_BROKE, True
-    content = texts.cut_middle(machine.redactor.redact(content), machine.limits.output_chars)
-    milliseconds = round((time.perf_counter() - began) * 1000)
-    return ToolResult(call_id=call.id, name=call.name, content=content, is_error=failed, ms=milliseconds)
+    origin = texts_taint.origins(list(dict.fromkeys(origins)))
+    content = _entering(content, origin, machine)
+    ms = round((time.perf_counter() - began) * 1000)
+    return ToolResult(call_id=call.id, name=call.name, content=content, is_error=failed, ms=ms, untrusted=origin)
+
+
+def _entering(content: str, origin: str, machine: Machine) -> str:
+    most = machine.limits.output_chars
+    if not origin:
+        return texts.cut_middle(machine.redactor.redact(content), most)
+    return framed(content, origin, lambda text: texts.cut_middle(machine.redactor.redact(text), most - FRAME_ROOM))
 
 
 async def _run(invocation: Invocation) -> str:
@@ -185,12 +200,15 @@ def approved(approvals: Approvals, policy: Policy, machine: Machine) -> Gate:
                 kind = None if invocation.risk is Risk.READ else "repeat"
             else:
                 kind = "run" if asks(invocation.risk, policy, confined=machine.sandbox.confined) else None
+            reason = must_ask(invocation)
+            kind = kind or ("run" if reason else None)
             if kind is None:
                 return await handler(invocation)
             if invocation.turn is None or not approvals.attended:
                 raise ToolError(texts.NOBODY_TO_ASK)
             where = str(folder())
-            question = texts.question(kind, invocation.tool.name, invocation.arguments, where, invocation.risk.value)
+            why = reason or invocation.risk.value
+            question = texts.question(kind, invocation.tool.name, invocation.arguments, where, why)
             bound_to = digest(invocation.call.name, invocation.call.arguments, where)
             began = time.monotonic()
             decision = await approvals.ask(invocation.turn.ctx, invocation.call.id, kind, question, bound_to)

@@ -91,13 +91,13 @@ def cut_question(text: str, limit: int) -> str:
     return f"{text[:half]}\n{left_out}\n{text[-half:]}"
 
 
-def question(kind: str, tool: str, arguments: Mapping[str, object], folder: str, risk: str) -> str:
-    """Exactly what would run, where, and why it is asked."""
+def question(kind: str, tool: str, arguments: Mapping[str, object], folder: str, why_asked: str) -> str:
+    """Exactly what would run, where, and why it is asked: a risk, or the rest of that sentence."""
     shown = "\n".join(_argument(name, value) for name, value in arguments.items())
     if kind == "repeat":
         why = "Se quedó a medias cuando Nanobot se detuvo: no sé si llegó a hacerse. ¿La repito?"
     else:
-        why = f"¿Lo permito? Pregunto porque {_RISKS.get(risk, 'puede tener consecuencias')}."
+        why = f"¿Lo permito? Pregunto porque {_RISKS.get(why_asked, why_asked)}."
     return f"**{_TOOL_TITLES.get(tool, tool)}** en `{visible(folder)}`\n{shown}\n{why}"
 
 

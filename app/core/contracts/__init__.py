@@ -3,6 +3,7 @@
 from app.core.contracts.channels import Channel, Choice, Part
 from app.core.contracts.events import EventSink, LiveEvent
 from app.core.contracts.machine import (
+    Clones,
     CommandResult,
     Entry,
     Fetcher,
@@ -39,6 +40,7 @@ __all__ = [
     "ChatBook",
     "Checkpoints",
     "Choice",
+    "Clones",
     "CommandResult",
     "Entry",
     "EventSink",

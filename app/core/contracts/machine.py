@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -123,6 +124,21 @@ class Fetcher(Protocol):
     async def fetch(self, url: str, max_chars: int = 20_000) -> Page: ...
 
     async def aclose(self) -> None: ...
+
+
+class Clones(Protocol):
+    """Which files of the workspace are other people's: the repositories that the agent has cloned."""
+
+    async def origin(self, paths: Sequence[Path], *, around: bool = False) -> str:
+        """Whose the first is that is not the owner's, in a few words of Spanish; '' when all are.
+
+        `around`: a folder that holds such files counts as well.
+        """
+        ...
+
+    def watching(self, folder: Path) -> AbstractAsyncContextManager[None]:
+        """Repositories that appear meanwhile, in the workspace or below `folder`, were cloned."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
