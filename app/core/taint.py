@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from app.core import texts_taint as texts
 from app.core.given import is_given
 from app.core.machine import machine
+from app.core.roles import Role
 from app.core.toolkit import Risk
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def _harm(invocation: Invocation) -> str:
         return "" if _is_given(invocation) else texts.ASK_ADDRESS
     if invocation.risk is Risk.EXECUTE and not machine().sandbox.confined:
         return texts.ASK_UNCONFINED
-    if invocation.risk is not Risk.READ and _is_notes(str(invocation.arguments.get("path", ""))):
+    owner = invocation.turn is None or invocation.turn.standing is None or invocation.turn.standing.role is Role.OWNER
+    if owner and invocation.risk is not Risk.READ and _is_notes(str(invocation.arguments.get("path", ""))):
         return texts.ASK_NOTES
     return _WHY.get(invocation.risk, "")
 

@@ -7,7 +7,8 @@ import unicodedata
 
 # Terminal colours and titles, and other control characters.
 _CONTROL = re.compile(
-    r"\x1b\[[0-9;:?<=>]{0,64}[ -/]{0,8}[@-~]|\x1b[\]PX^_][^\x07\x1b\n]{0,1000}(?:\x07|\x1b\\)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+    r"\x1b\[[0-9;:?<=>]{0,64}[ -/]{0,8}[@-~]|\x1b[\]PX^_][^\x07\x1b\n]{0,1000}(?:\x07|\x1b\\)"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 )
 _LINE_ENDS = re.compile("[\u2028\u2029]")
 _UNSEEN = re.compile(

@@ -70,7 +70,7 @@ class CloneNotes:
                     return texts.cloned(Path(place).name)
             below = path.rstrip(os.sep) + os.sep
             found = next((known for known in notes.cloned if around and known.startswith(below)), "")
-            if found and os.path.isdir(found):
+            if found and Path(found).is_dir():
                 return texts.cloned(Path(found).name)
         return ""
 
@@ -151,8 +151,7 @@ def _numbered(paths: Iterable[str]) -> dict[str, str]:
 def _number(path: str) -> str:
     """Of the folder and of git's in it together: one alone is given out again when the folder is gone."""
     try:
-        folder = os.stat(path, follow_symlinks=False)
-        inner = os.stat(os.path.join(path, ".git"), follow_symlinks=False)
+        folder, inner = Path(path).lstat(), Path(path, ".git").lstat()
     except OSError:
         return ""
     return f"{folder.st_dev}:{folder.st_ino}:{inner.st_ino}"
