@@ -36,6 +36,7 @@ from app.core.machine import Machine, ToolLimits
 from app.core.outside import watched
 from app.core.pace import Pace
 from app.core.parts import Parts
+from app.core.redacted import RedactedSink
 from app.core.roles import People, Role, person_of
 from app.core.status import MissingItem, StatusReport
 from app.core.toolkit import Toolbox
@@ -44,13 +45,13 @@ from app.core.turns import TurnRunner
 from app.core.undo import Undo, checkpointed
 from app.core.undo_policy import WithoutPoint
 from app.folders import guest_folders, prepare_folders
+from app.safety.answers import Redaction
 from app.safety.bounds import Bounds
 from app.safety.checkpoints import ShadowCheckpoints
 from app.safety.clones import CloneNotes
 from app.safety.fetch import WebFetcher
 from app.safety.git_identity import git_environment
 from app.safety.leaks import UrlGuard
-from app.safety.redaction import SecretRedactor
 from app.safety.sandbox import Confinement, ProcessSandbox
 from app.safety.surroundings import MEMORY_FILES, LocalSurroundings
 from app.safety.workspace import Workspace
@@ -58,14 +59,14 @@ from app.safety.workspace import Workspace
 _GRACE_SECONDS = 30.0  # a tool's own time limit speaks first
 
 
-def build_machine(settings: Settings) -> Machine:
+def build_machine(settings: Settings, redactor: Redaction | None = None) -> Machine:
     """Raises ConfigError when a folder cannot be made or DATA_DIR cannot be written."""
     prepare_folders(settings)
     memory = [settings.workspace_dir / name for name in MEMORY_FILES]
     hidden = _hidden(settings)
     ceilings = [root.parent for root in settings.projects_dirs]  # git looks for no repository above a root
     limits = ToolLimits(settings.tool_seconds, settings.tool_output_chars, settings.tools_per_minute)
-    redactor = SecretRedactor(settings.secrets())
+    redactor = redactor or Redaction(settings.secrets())
     return Machine(
         workspace=Workspace(settings.projects_dirs, hidden=hidden, files=memory),
         sandbox=ProcessSandbox(
@@ -119,18 +120,21 @@ def guest_machines(settings: Settings, machine: Machine) -> dict[str, Machine]:
     return {guest: replace(machine, workspace=Workspace([path], hidden=hidden)) for guest, path in folders.items()}
 
 
-def build_store(settings: Settings, hub: LiveHub) -> SessionManager:
-    return SessionManager(settings.data_dir, sink=hub, retention_days=settings.session_retention_days)
+def build_store(settings: Settings, hub: LiveHub, redactor: Redaction) -> SessionManager:
+    days = settings.session_retention_days
+    return SessionManager(settings.data_dir, sink=hub, retention_days=days, redact=redactor.redact)
 
 
 def build_parts(
-    settings: Settings, *, store: SessionStore | None = None, hub: LiveHub | None = None, brain: Brain | None = None
-) -> Parts:
+    settings: Settings, *, store: SessionStore | None = None, hub: LiveHub | None = None, brain: Brain | None = None,
+    redactor: Redaction | None = None,
+) -> Parts:  # fmt: skip
     """Without arguments: what AgentLoop(settings) alone stands on. There nobody sees a question."""
     attended = hub is not None
     hub = hub or LiveHub()
-    store = store or build_store(settings, hub)
-    machine = build_machine(settings)
+    redactor = redactor or Redaction(settings.secrets())
+    store = store or build_store(settings, hub, redactor)
+    machine = build_machine(settings, redactor)
     contexts = Contexts(store)
     undo = Undo(build_checkpoints(settings), store, guest_checkpoints(settings))
     approvals = Approvals(store, contexts, settings.approval_minutes, attended=attended)
@@ -155,7 +159,7 @@ def build_parts(
         machine=machine,
         approvals=approvals,
         surroundings=LocalSurroundings(settings.workspace_dir, settings.projects_dirs, machine.sandbox.shell_name),
-        sink=hub,
+        sink=RedactedSink(hub, redactor),
         undo=undo,
         people=people_of(settings),
         guests=guest_machines(settings, machine),
@@ -180,8 +184,9 @@ class House:
 
 def build_house(settings: Settings, channels: Mapping[str, Channel], brain: Brain | None = None) -> House:
     hub = LiveHub()
-    store = build_store(settings, hub)
-    parts = build_parts(settings, store=store, hub=hub, brain=brain)
+    redactor = Redaction(settings.secrets())
+    store = build_store(settings, hub, redactor)
+    parts = build_parts(settings, store=store, hub=hub, brain=brain, redactor=redactor)
     loop = AgentLoop(settings, parts)
     pace = Pace(parts.people, settings.messages_per_minute, settings.guest_messages_per_minute)
     runner = TurnRunner(loop, store, parts.contexts, parts.approvals, hub, pace)
@@ -208,10 +213,11 @@ class Reporter:
 
     async def report(self) -> StatusReport:
         telegram, ready = self.telegram()
+        redact = self._parts.machine.redactor.redact
         return StatusReport(
             version=__version__,
             uptime_seconds=time.monotonic() - self._began,
-            routes=self._parts.brain.routes(),
+            routes=[replace(r, reason=redact(r.reason)) for r in self._parts.brain.routes()],
             telegram=telegram,
             telegram_ok=ready,
             spent_today_usd=self._parts.brain.ledger.today(),

@@ -173,6 +173,8 @@ HOSTILE = {
     "runs of ticks": "a".join("`" * length for length in range(1, 245)),
     "brackets": much("["),
     "links": much("[a](http://x"),
+    "images": much("![a](http://x"),
+    "exclamations": much("!["),
     "parentheses": "[a](http://" + much("(a)"),
     "dots": "https://" + much("."),
     "escapes": much("\\*"),
@@ -208,6 +210,7 @@ async def test_what_a_model_writes_is_formatted_and_inert(browser: Browser, tmp_
     answer = f"""# Título {NASTY}
 
 Un [enlace](https://example.com/a_b), [otro](javascript:window.hurt=1), [más](data:text/html,x) y https://example.org/x_y.
+![gráfico](https://example.net/p?d=1) ![](javascript:1)
 
 1. uno con `código {NASTY}`
    - dentro **de {NASTY}**

@@ -14,6 +14,7 @@ from app.core.contracts.machine import (
     RunLimits,
     Sandbox,
     Surroundings,
+    TextStream,
     Workspace,
 )
 from app.core.contracts.models import (
@@ -64,6 +65,7 @@ __all__ = [
     "StreamItem",
     "Surroundings",
     "TextDelta",
+    "TextStream",
     "ToolCallDelta",
     "ToolSchema",
     "Workspace",

@@ -163,8 +163,28 @@ class Surroundings(Protocol):
         ...
 
 
+class TextStream(Protocol):
+    """A text that arrives in pieces, made fit to be shown at once: what may yet become a secret is held back."""
+
+    def feed(self, piece: str) -> str:
+        """What can be shown now."""
+        ...
+
+    def end(self) -> str:
+        """The rest."""
+        ...
+
+
 class Redactor(Protocol):
     def redact(self, text: str) -> str: ...
+
+    def redact_answer(self, text: str) -> str:
+        """For people: an address that carries a secret away, in whatever form, is hidden as well."""
+        ...
+
+    def stream(self) -> TextStream:
+        """For an answer that arrives in pieces."""
+        ...
 
     def add(self, values: Iterable[str]) -> None:
         """Hides these, too, from now on."""

@@ -1,0 +1,123 @@
+"""A text that arrives in pieces, without secrets: where one may still be growing, the text waits for its next piece.
+
+Most of what waits is a word that has not ended, since a key has no space in it. A value that has spaces, or one that
+is written in groups or lines (67:73:6b, base64), waits as long as what has come fits its beginning; a private key
+until its end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from app.safety.encodings import encoded_forms, literal_forms
+
+_BREAK = r"(?:\s|\\[nr]){1,8}"
+_OPEN_KEY = re.compile(
+    r"-{1,5}(?:B(?:E(?:G(?:I(?:N(?: [A-Z0-9 ]{0,60}-{0,5})?)?)?)?)?)?"
+    rf"(?:(?<=-----){_BREAK}(?:[A-Za-z-]{{4,20}}:[^\n\\]{{0,130}}|[A-Za-z0-9+/=]{{30,}}))*"
+    rf"(?:{_BREAK}[A-Za-z0-9+/=:,-]{{0,80}})?(?:{_BREAK}-{{1,5}}(?:END ?[A-Z0-9 ]{{0,60}}-{{0,5}})?)?(?:{_BREAK})?"
+)
+_LONGEST_KEY = 20_000
+_GAPS = re.compile(r"\\[nr]|\\?0?x|[\s:,-]")
+_LINES = re.compile(r"\\[nr]|\s")
+_SEGMENT, _CONTEXT = 1_600, 500  # characters that are looked at again with each piece; what stays of them
+
+
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """The forms of the known values that can stretch over spaces: as they are, in groups of hex, in lines of base64."""
+
+    spaced: tuple[str, ...]
+    hex: tuple[str, ...]
+    lines: tuple[str, ...]
+    letters: frozenset[str]
+
+    @staticmethod
+    @lru_cache(8)
+    def of(values: tuple[str, ...]) -> Growing:
+        literal = [form for value in values for form in literal_forms(value)]
+        cores = [form.core for value in values for form in encoded_forms(value)]
+        hexes = tuple(value.encode("utf-8", "surrogatepass").hex() for value in values)
+        return Growing(
+            tuple(form for form in literal if any(map(str.isspace, form))),
+            hexes,
+            tuple(core for core in cores if core not in hexes),
+            frozenset("".join(literal)),
+        )
+
+    def begins(self, text: str) -> int:
+        """Where in the text the earliest of them may have begun that is not whole yet; its length when nowhere."""
+        longest = max(map(len, (*self.spaced, *self.hex, *self.lines)), default=0)
+        tail = text[-4 * longest :] if longest else ""
+        views = ((self.spaced, None), (self.hex, _GAPS), (self.lines, _LINES))
+        starts = (start for forms, gaps in views if forms for start in _starts(tail, forms, gaps))
+        return len(text) - len(tail) + min(starts, default=len(tail))
+
+
+def _starts(tail: str, forms: Sequence[str], gaps: re.Pattern[str] | None) -> Iterator[int]:
+    gone = {place for gap in gaps.finditer(tail) for place in range(*gap.span())} if gaps else set[int]()
+    places = [place for place in range(len(tail)) if place not in gone]
+    packed = "".join(tail[place] for place in places)
+    packed = packed.lower() if gaps is _GAPS else packed
+    for form in forms:
+        at = packed.find(form[0], max(0, len(packed) - len(form) + 1))
+        while at >= 0 and not form.startswith(packed[at:]):
+            at = packed.find(form[0], at + 1)
+        if at >= 0:
+            yield places[at]
+
+
+class StreamRedactor:
+    """Implements TextStream. `clean` redacts a whole text."""
+
+    def __init__(self, clean: Callable[[str], str], growing: Growing) -> None:
+        self._clean = clean
+        self._growing = growing
+        self._raw = ""  # the last of what has come
+        self._word = 0  # where in it the last word begins
+        self._safe = 0  # up to where it has been shown
+        self._shown = ""  # that, clean
+
+    def feed(self, piece: str) -> str:
+        end = max((place for place, letter in enumerate(piece, 1) if self._ends_word(letter)), default=0)
+        self._word = len(self._raw) + end if end else self._word
+        self._raw += piece
+        return self._show(self._held())
+
+    def end(self) -> str:
+        return self._show(len(self._raw))
+
+    def _ends_word(self, letter: str) -> bool:
+        return letter.isspace() or (not letter.isascii() and letter not in self._growing.letters)
+
+    def _held(self) -> int:
+        if self._word <= self._safe:
+            return self._safe
+        return min(self._word, self._growing.begins(self._raw), self._open_key())
+
+    def _open_key(self) -> int:
+        dash = self._raw.rfind("-----BEGIN ")
+        dash = dash if dash >= 0 else self._raw.rfind("-----B")
+        open_ = dash >= 0 and len(self._raw) - dash < _LONGEST_KEY and _OPEN_KEY.fullmatch(self._raw, dash)
+        return dash if open_ else len(self._raw)
+
+    def _show(self, safe: int) -> str:
+        if safe <= self._safe:
+            return ""
+        clean = self._clean(self._raw[:safe])
+        fresh = clean[len(self._shown) :]
+        self._safe, self._shown = safe, clean
+        self._forget()
+        return fresh
+
+    def _forget(self) -> None:
+        """What is long past is no longer looked at; a name keeps its value near."""
+        if self._safe < _SEGMENT or "Private-Lines" in self._raw:
+            return
+        cut = self._raw.find("\n", self._safe - _CONTEXT, self._safe - _CONTEXT // 2) + 1
+        cut = cut or self._raw.find(" ", self._safe - _CONTEXT, self._safe) + 1
+        self._raw, self._word, self._safe = self._raw[cut:], self._word - cut, self._safe - cut
+        self._shown = self._clean(self._raw[: self._safe])
