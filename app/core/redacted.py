@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 from app.core.contracts import LiveEvent, Redactor, TextStream
@@ -18,6 +20,8 @@ from app.core.events import (
 from app.core.live import LiveHub
 
 Redact = Callable[[str], str]
+_TICK = 0.04  # seconds in which the pieces of an answer gather
+_PAUSE = 0.2  # and without any, until the last word is shown as it is
 
 
 def redacted(line: Line, redact: Redact) -> Line:
@@ -51,27 +55,69 @@ class RedactedSink:
     def __init__(self, hub: LiveHub, redactor: Redactor) -> None:
         self._hub = hub
         self._redactor = redactor
-        self._streams: dict[str, TextStream] = {}
+        self._flows: dict[str, _Flow] = {}
         hub.listen(self._answered)
 
     def publish(self, session_id: str, event: LiveEvent) -> None:
         match event.kind:
             case "delta":
-                self._show(session_id, self._streams.setdefault(session_id, self._redactor.stream()).feed(event.text))
+                if session_id not in self._flows:
+                    self._flows[session_id] = _Flow(self._redactor.stream(), partial(self._show, session_id))
+                self._flows[session_id].add(event.text)
                 return
             case "status":
                 event = replace(event, text=self._redactor.redact(event.text))
             case "reset" | "idle" | "working":
-                self._streams.pop(session_id, None)
+                if flow := self._flows.pop(session_id, None):
+                    flow.stop()
             case "line":
                 pass
         self._hub.publish(session_id, event)
 
     def _answered(self, session_id: str, event: LiveEvent) -> None:
         """The whole answer follows: what was held back of it comes first."""
-        if isinstance(event.line, AssistantLine) and (stream := self._streams.pop(session_id, None)):
-            self._show(session_id, stream.end())
+        if isinstance(event.line, AssistantLine) and (flow := self._flows.pop(session_id, None)):
+            flow.end()
 
     def _show(self, session_id: str, text: str) -> None:
         if text:
             self._hub.publish(session_id, LiveEvent("delta", text))
+
+
+class _Flow:
+    """The pieces of one answer, looked at together a few times a second: some models give hundreds."""
+
+    def __init__(self, stream: TextStream, show: Callable[[str], None]) -> None:
+        self._stream = stream
+        self._show = show
+        self._waiting: list[str] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: Callable[[], None] | None = None
+
+    def add(self, piece: str) -> None:
+        self._waiting.append(piece)
+        if self._due != self._tick:
+            self._after(_TICK, self._tick)
+
+    def stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def end(self) -> None:
+        self.stop()
+        self._show(self._stream.feed("".join(self._waiting)) + self._stream.end())
+
+    def _tick(self) -> None:
+        piece = "".join(self._waiting)
+        self._waiting.clear()
+        self._after(_PAUSE, self._rest)
+        self._show(self._stream.feed(piece))
+
+    def _rest(self) -> None:
+        self._due = None
+        self._show(self._stream.pause())
+
+    def _after(self, seconds: float, due: Callable[[], None]) -> None:
+        self.stop()
+        self._due = due
+        self._timer = asyncio.get_running_loop().call_later(seconds, due)

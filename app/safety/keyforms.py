@@ -7,7 +7,7 @@ hidden of a match; without one all of it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Where a key may begin: not inside a word, but after an escape such as %3D or \n.
@@ -28,15 +28,12 @@ _PEM = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class KeyForm:
-    hints: tuple[str, ...]
     pattern: re.Pattern[str]
 
     def pieces(self, text: str) -> list[str]:
         """What stays of the text, around what is hidden."""
-        if not any(hint in text for hint in self.hints):
-            return [text]
         kept, end = list[str](), 0
         group = "secret" if self.pattern.groupindex else 0
         for found in self.pattern.finditer(text):
@@ -154,12 +151,15 @@ _BY_THEMSELVES: dict[str, Sequence[str]] = {
 }  # fmt: skip
 
 
-def _made(described: dict[str, Sequence[str]]) -> tuple[KeyForm, ...]:
-    return tuple(KeyForm(tuple(hints), re.compile(pattern)) for pattern, *hints in described.values())
+def _made(described: dict[str, Sequence[str]]) -> list[tuple[str, KeyForm]]:
+    forms = [(KeyForm(re.compile(pattern)), hints) for pattern, *hints in described.values()]
+    return [(hint, form) for form, hints in forms for hint in hints]
 
 
-BY_CONTEXT, BY_THEMSELVES = _made(_BY_CONTEXT), _made(_BY_THEMSELVES)
+# In this order.
+_FORMS = [*_made(_BY_CONTEXT), *_made(_BY_THEMSELVES)]
 
 
-def names() -> Iterator[str]:
-    yield from (*_BY_CONTEXT, *_BY_THEMSELVES)
+def forms_in(text: str) -> list[KeyForm]:
+    """Those that may be in it."""
+    return list(dict.fromkeys(form for hint, form in _FORMS if hint in text))

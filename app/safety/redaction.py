@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from app.core.texts_safety import SECRET_MARK as MARK
 from app.safety.encodings import SHORTEST, Encoded, encoded_forms, literal_forms
-from app.safety.keyforms import BY_CONTEXT, BY_THEMSELVES
+from app.safety.keyforms import forms_in
 
 _SHORT = 8  # characters; a shorter value only counts as a whole word
 _PASSES = 4  # a mark can lay bare another secret's edge
@@ -55,13 +55,11 @@ class SecretRedactor:
 
     def _redact_piece(self, piece: str) -> str:
         pieces = [piece]
-        for form in BY_CONTEXT:
+        for form in forms_in(piece):
             pieces = [inner for part in pieces for inner in form.pieces(part)]
         for form in self._whole:
             if any(form in part for part in pieces):
                 pieces = [inner for part in pieces for inner in part.split(form)]
-        for form in BY_THEMSELVES:
-            pieces = [inner for part in pieces for inner in form.pieces(part)]
         for pattern in (*self._words, *self._encoded_in(piece)):
             pieces = [inner for part in pieces for inner in pattern.split(part)]
         return MARK.join(pieces)

@@ -17,20 +17,22 @@ from app.safety.encodings import encoded_forms, literal_forms
 _BREAK = r"(?:\s|\\[nr]){1,8}"
 _OPEN_KEY = re.compile(
     r"-{1,5}(?:B(?:E(?:G(?:I(?:N(?: [A-Z0-9 ]{0,60}-{0,5})?)?)?)?)?)?"
-    rf"(?:(?<=-----){_BREAK}(?:[A-Za-z-]{{4,20}}:[^\n\\]{{0,130}}|[A-Za-z0-9+/=]{{30,}}))*"
-    rf"(?:{_BREAK}[A-Za-z0-9+/=:,-]{{0,80}})?(?:{_BREAK}-{{1,5}}(?:END ?[A-Z0-9 ]{{0,60}}-{{0,5}})?)?(?:{_BREAK})?"
+    rf"(?:(?<=-----)(?:{_BREAK}(?:[A-Za-z-]{{4,20}}:[^\n\\]{{0,130}}|[A-Za-z0-9+/=]{{30,}}))*"
+    rf"(?:{_BREAK}[A-Za-z0-9+/=:,-]{{0,80}})?(?:{_BREAK}-{{1,5}}[A-Z0-9 ]{{0,60}}-{{0,5}})?(?:{_BREAK})?)?"
 )
 _LONGEST_KEY = 20_000
 _GAPS = re.compile(r"\\[nr]|\\?0?x|[\s:,-]")
 _LINES = re.compile(r"\\[nr]|\s")
-_SEGMENT, _CONTEXT = 1_600, 500  # characters that are looked at again with each piece; what stays of them
+_ORDINARY = re.compile(r"[^\W\d_]{0,24}[.,;:!?)\]…»*`]{0,4}")
+_NO_COINCIDENCE = 4
+_SEGMENT, _CONTEXT = 700, 300  # characters that are looked at again with each piece; what stays of them
 
 
 @dataclass(frozen=True, slots=True)
 class Growing:
-    """The forms of the known values that can stretch over spaces: as they are, in groups of hex, in lines of base64."""
+    """The forms of the known values: as they are, in groups of hex, in lines of base64."""
 
-    spaced: tuple[str, ...]
+    plain: tuple[str, ...]
     hex: tuple[str, ...]
     lines: tuple[str, ...]
     letters: frozenset[str]
@@ -42,22 +44,25 @@ class Growing:
         cores = [form.core for value in values for form in encoded_forms(value)]
         hexes = tuple(value.encode("utf-8", "surrogatepass").hex() for value in values)
         return Growing(
-            tuple(form for form in literal if any(map(str.isspace, form))),
+            tuple(literal),
             hexes,
             tuple(core for core in cores if core not in hexes),
             frozenset("".join(literal)),
         )
 
-    def begins(self, text: str) -> int:
-        """Where in the text the earliest of them may have begun that is not whole yet; its length when nowhere."""
-        longest = max(map(len, (*self.spaced, *self.hex, *self.lines)), default=0)
+    def begins(self, text: str, least: int = 1) -> int:
+        """Where in the text the earliest of them may have begun that is not whole yet; its length when nowhere.
+
+        `least`: characters that are no coincidence.
+        """
+        longest = max(map(len, (*self.plain, *self.hex, *self.lines)), default=0)
         tail = text[-4 * longest :] if longest else ""
-        views = ((self.spaced, None), (self.hex, _GAPS), (self.lines, _LINES))
-        starts = (start for forms, gaps in views if forms for start in _starts(tail, forms, gaps))
+        views = ((self.plain, None), (self.hex, _GAPS), (self.lines, _LINES))
+        starts = (start for forms, gaps in views if forms for start in _starts(tail, forms, gaps, least))
         return len(text) - len(tail) + min(starts, default=len(tail))
 
 
-def _starts(tail: str, forms: Sequence[str], gaps: re.Pattern[str] | None) -> Iterator[int]:
+def _starts(tail: str, forms: Sequence[str], gaps: re.Pattern[str] | None, least: int) -> Iterator[int]:
     gone = {place for gap in gaps.finditer(tail) for place in range(*gap.span())} if gaps else set[int]()
     places = [place for place in range(len(tail)) if place not in gone]
     packed = "".join(tail[place] for place in places)
@@ -66,7 +71,7 @@ def _starts(tail: str, forms: Sequence[str], gaps: re.Pattern[str] | None) -> It
         at = packed.find(form[0], max(0, len(packed) - len(form) + 1))
         while at >= 0 and not form.startswith(packed[at:]):
             at = packed.find(form[0], at + 1)
-        if at >= 0:
+        if 0 <= at <= len(packed) - least:
             yield places[at]
 
 
@@ -85,18 +90,24 @@ class StreamRedactor:
         end = max((place for place, letter in enumerate(piece, 1) if self._ends_word(letter)), default=0)
         self._word = len(self._raw) + end if end else self._word
         self._raw += piece
-        return self._show(self._held())
+        if self._word <= self._safe:
+            return ""
+        safe = min(self._word, self._growing.begins(self._raw), self._open_key())
+        clean = self._clean(self._raw[:safe])
+        # A value with spaces in it may end in the last word.
+        return self._show(safe, clean) if self._clean(self._raw).startswith(clean) else ""
+
+    def pause(self) -> str:
+        """An ordinary word need not wait for the next piece when that takes its time."""
+        word = self._raw[self._word :]
+        ordinary = self._growing.begins(self._raw, _NO_COINCIDENCE) == len(self._raw) and _ORDINARY.fullmatch(word)
+        return self.end() if ordinary and self._open_key() == len(self._raw) else ""
 
     def end(self) -> str:
-        return self._show(len(self._raw))
+        return self._show(len(self._raw), self._clean(self._raw))
 
     def _ends_word(self, letter: str) -> bool:
         return letter.isspace() or (not letter.isascii() and letter not in self._growing.letters)
-
-    def _held(self) -> int:
-        if self._word <= self._safe:
-            return self._safe
-        return min(self._word, self._growing.begins(self._raw), self._open_key())
 
     def _open_key(self) -> int:
         dash = self._raw.rfind("-----BEGIN ")
@@ -104,10 +115,9 @@ class StreamRedactor:
         open_ = dash >= 0 and len(self._raw) - dash < _LONGEST_KEY and _OPEN_KEY.fullmatch(self._raw, dash)
         return dash if open_ else len(self._raw)
 
-    def _show(self, safe: int) -> str:
+    def _show(self, safe: int, clean: str) -> str:
         if safe <= self._safe:
             return ""
-        clean = self._clean(self._raw[:safe])
         fresh = clean[len(self._shown) :]
         self._safe, self._shown = safe, clean
         self._forget()

@@ -236,7 +236,9 @@ Un [enlace](https://example.com/a_b), [otro](javascript:window.hurt=1), [más](d
         assert await bubble.locator("a").evaluate_all("nodes => nodes.map((n) => [n.href, n.rel])") == [
             ["https://example.com/a_b", "noopener noreferrer nofollow"],
             ["https://example.org/x_y", "noopener noreferrer nofollow"],
+            ["https://example.net/p?d=1", "noopener noreferrer nofollow"],
         ]
+        await expect(bubble).to_contain_text("gráfico: https://example.net/p?d=1")  # seen, and not loaded
         assert await bubble.locator("ol > li").count() == 2
         await expect(bubble.locator("ol ul strong")).to_have_text(f"de {NASTY}")
         await expect(bubble.locator("td strong")).to_have_text("c")

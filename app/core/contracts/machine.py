@@ -170,6 +170,10 @@ class TextStream(Protocol):
         """What can be shown now."""
         ...
 
+    def pause(self) -> str:
+        """What can be shown when the next piece takes its time."""
+        ...
+
     def end(self) -> str:
         """The rest."""
         ...
