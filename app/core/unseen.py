@@ -24,6 +24,8 @@ _FLAGS = re.compile(  # of England, Scotland and Wales: the only ones that are w
 )
 _JOINERS, _MARKS, _STYLES = frozenset("\u200c\u200d"), frozenset("\u200e\u200f\u061c"), frozenset("\ufe0e\ufe0f")
 _MONGOLIAN = frozenset("\u180b\u180c\u180d\u180f")
+_NEVER_TWO = _JOINERS | _MARKS | _MONGOLIAN  # a row of them says something else
+_NEAR = 12  # characters around a mark, of which one is written from right to left
 _SKIN = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
 _KEYCAP = "\u20e3"
 # Arabic, Syriac, Indic, Burmese, Khmer… where joiners change how a word looks.
@@ -49,22 +51,22 @@ def seen(text: str) -> tuple[str, int]:
 
 def _belongs(text: str, at: int) -> bool:
     """One alone, where its script or an emoji needs it."""
-    it, before, after = text[at], text[at - 1 : at], text[at + 1 : at + 2]
-    if not before:
+    it, before, after = text[at], text[max(0, at - 1) : at], text[at + 1 : at + 2]
+    if not before or (before in _NEVER_TWO and it in _NEVER_TWO):
         return False
     if it in _STYLES:
         return _is_symbol(before) or (before in "#*0123456789" and after == _KEYCAP)
     if it in _MONGOLIAN:
-        return "\u1800" <= before <= "\u18af" and before not in _MONGOLIAN
+        return "\u1820" <= before <= "\u18af"
     if it in _MARKS:
-        return before not in _MARKS and (_is_leftward(before) or _is_leftward(after))
+        return any(map(_is_leftward, text[max(0, at - _NEAR) : at + _NEAR]))
     if it not in _JOINERS:
         return False
     if it == "\u200d" and before in _STYLES:
         before = text[at - 2 : at - 1]
     if it == "\u200d" and _is_symbol(before) and _is_symbol(after):
         return True
-    return bool(_JOINING.match(before)) and before not in _JOINERS
+    return bool(_JOINING.match(before))
 
 
 def _is_symbol(character: str) -> bool:
@@ -74,4 +76,4 @@ def _is_symbol(character: str) -> bool:
 
 
 def _is_leftward(character: str) -> bool:
-    return bool(character) and unicodedata.bidirectional(character) in {"R", "AL"}
+    return character not in _MARKS and unicodedata.bidirectional(character) in {"R", "AL"}
