@@ -15,7 +15,7 @@ from app.core.errors import FetchError
 from app.core.events import ApprovalAskedLine, ApprovalGivenLine, AssistantLine, ToolResultLine
 from app.core.messages import Reply
 from tests.fakes.brain import ScriptedBrain, calls, text
-from tests.support import CHAT, lines_of, make_settings, running_house
+from tests.support import lines_of, make_settings, running_house
 
 CHAT_ID = "telegram_42"
 POISONED = "https://recetas.example/pan"
@@ -77,7 +77,7 @@ async def converse(tmp_path: Path, *script: Reply | Sequence[Call], words: str =
 
 
 async def say(house: House, brain: ScriptedBrain, words: str, chat: str = CHAT_ID) -> Outcome:
-    session, seq = await house.inbox.message(chat, words, "42", reply_to=CHAT)
+    session, seq = await house.inbox.message(chat, words, "42")
     async with asyncio.timeout(20):
         while True:
             new = [line for line in await lines_of(house.store, session) if line.seq > seq]
