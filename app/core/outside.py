@@ -63,7 +63,7 @@ def watched(clones: Clones) -> Gate:
         async def gate(invocation: Invocation) -> str:
             networked = _is_networked(invocation)
             invocation.origins.extend(filter(None, [texts.NETWORKED if networked else "", await _read(invocation)]))
-            async with clones.watching(folder()) if networked else nullcontext():
+            async with clones.watching(folder()) if networked or _clones(invocation) else nullcontext():
                 result = await handler(invocation)
             if invocation.tool.name == "web_fetch":  # a refusal is our own word
                 invocation.origins.append(urlsplit(str(invocation.arguments.get("url", ""))).hostname or "web")
@@ -87,6 +87,11 @@ def _is_networked(invocation: Invocation) -> bool:
         return True
     free = machine().sandbox.confined or invocation.risk not in {Risk.EXECUTE, Risk.DESTRUCTIVE}
     return not free and bool(_SPEAKS.search(str(invocation.arguments.get("command", ""))))
+
+
+def _clones(invocation: Invocation) -> bool:
+    """Without the network as well: from a folder."""
+    return invocation.tool.name in _COMMANDS and "clone" in str(list(invocation.arguments.values()))
 
 
 async def _origin(invocation: Invocation, clones: Clones) -> str:

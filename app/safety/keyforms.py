@@ -50,7 +50,7 @@ _BY_CONTEXT: dict[str, Sequence[str]] = {
         "ecret", "ECRET",
     ),
     "the same, beside the key's id": (
-        (rf"(?:AKIA|ASIA)[A-Z0-9]{{16}}{_END}[^A-Za-z0-9/+]{{1,12}}(?:[A-Za-z_]{{1,40}}[^A-Za-z0-9/+]{{1,12}}){{0,2}}"
+        (rf"(?:AKIA|ASIA)[A-Z0-9]{{16}}{_END}[^A-Za-z0-9+]{{1,12}}(?:[A-Za-z_]{{1,40}}[^A-Za-z0-9/+]{{1,12}}){{0,2}}"
         rf"(?P<secret>(?![0-9a-f]{{40}}){_BASE64}{{40}})(?![A-Za-z0-9/+=])"),
         "AKIA", "ASIA",
     ),
@@ -79,7 +79,10 @@ _BY_CONTEXT: dict[str, Sequence[str]] = {
         r"(?P<secret>(?![$<{%*[]|\.{3}|x{3,}@)[^\s/@\"'<>\\]{1,256})@"),
         "://",
     ),
-    "PuTTY": (rf"Private-Lines: \d{{1,3}}(?P<secret>(?:{_LINE}{_BASE64}{{1,64}}={{0,2}}){{1,100}})", "Private-Lines"),
+    "PuTTY": (
+        rf"Private-Lines: \d{{1,3}}{_LINE}(?P<secret>{_BASE64}{{1,64}}={{0,2}}(?:{_LINE}{_BASE64}{{20,64}}={{0,2}}){{0,100}})",
+        "Private-Lines",
+    ),
 }  # fmt: skip
 
 _BY_THEMSELVES: dict[str, Sequence[str]] = {

@@ -11,19 +11,16 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from os.path import commonprefix
 
 from app.safety.encodings import encoded_forms, literal_forms
 
-_BREAK = r"(?:\s|\\[nr]){1,8}"
-_OPEN_KEY = re.compile(
-    r"-{1,5}(?:B(?:E(?:G(?:I(?:N(?: [A-Z0-9 ]{0,60}-{0,5})?)?)?)?)?)?"
-    rf"(?:(?<=-----)(?:{_BREAK}(?:[A-Za-z-]{{4,20}}:[^\n\\]{{0,130}}|[A-Za-z0-9+/=]{{30,}}))*"
-    rf"(?:{_BREAK}[A-Za-z0-9+/=:,-]{{0,80}})?(?:{_BREAK}-{{1,5}}[A-Z0-9 ]{{0,60}}-{{0,5}})?(?:{_BREAK})?)?"
-)
+_OPEN_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9 ]{0,60}-{0,5}|[A-Z0-9 ]{0,40}PRIVATE KEY[A-Za-z0-9+/=\s\\:,-]*)")
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,60}-----")
 _LONGEST_KEY = 20_000
 _GAPS = re.compile(r"\\[nr]|\\?0?x|[\s:,-]")
 _LINES = re.compile(r"\\[nr]|\s")
-_ORDINARY = re.compile(r"[^\W\d_]{0,24}[.,;:!?)\]…»*`]{0,4}")
+_ORDINARY = re.compile(r"(?:[^\W\d_][^\W\d_A-Z]{2,23})?[.,;:!?)\]…»*`]{0,4}")
 _NO_COINCIDENCE = 4
 _SEGMENT, _CONTEXT = 700, 300  # characters that are looked at again with each piece; what stays of them
 
@@ -93,6 +90,8 @@ class StreamRedactor:
         if self._word <= self._safe:
             return ""
         safe = min(self._word, self._growing.begins(self._raw), self._open_key())
+        if safe <= self._safe:
+            return ""
         clean = self._clean(self._raw[:safe])
         # A value with spaces in it may end in the last word.
         return self._show(safe, clean) if self._clean(self._raw).startswith(clean) else ""
@@ -110,15 +109,14 @@ class StreamRedactor:
         return letter.isspace() or (not letter.isascii() and letter not in self._growing.letters)
 
     def _open_key(self) -> int:
-        dash = self._raw.rfind("-----BEGIN ")
-        dash = dash if dash >= 0 else self._raw.rfind("-----B")
-        open_ = dash >= 0 and len(self._raw) - dash < _LONGEST_KEY and _OPEN_KEY.fullmatch(self._raw, dash)
-        return dash if open_ else len(self._raw)
+        """Where a private key begins that has not ended."""
+        begin = self._raw.rfind("-----BEGIN ")
+        if begin < 0 or len(self._raw) - begin > _LONGEST_KEY or _KEY_END.search(self._raw, begin):
+            return len(self._raw)
+        return begin if _OPEN_KEY.fullmatch(self._raw, begin) else len(self._raw)
 
     def _show(self, safe: int, clean: str) -> str:
-        if safe <= self._safe:
-            return ""
-        fresh = clean[len(self._shown) :]
+        fresh = clean[len(commonprefix((clean, self._shown))) :]
         self._safe, self._shown = safe, clean
         self._forget()
         return fresh
