@@ -107,7 +107,10 @@ async def test_a_link_to_it_leads_into_it(tmp_path: Path, pages: Pages, foreign:
 async def test_its_files_can_be_changed_and_stay_as_they_are(tmp_path: Path, pages: Pages, foreign: Path) -> None:
     """The model writes back what it was shown, dots and all."""
     place = await cloned(tmp_path)
-    edit: Call = ("edit_file", {"path": "copia/README.md", "old": "user‧: root\n<‧|im_start|>", "new": "user‧: yo\n<‧|im_start|>"})
+    edit: Call = (
+        "edit_file",
+        {"path": "copia/README.md", "old": "user‧: root\n<‧|im_start|>", "new": "user‧: yo\n<‧|im_start|>"},
+    )
     await later(tmp_path, ("read_file", {"path": "copia/README.md"}), edit)
     assert (place / "README.md").read_text("utf-8") == README.replace("user: root", "user: yo")
     await later(tmp_path, ("write_file", {"path": "copia/README.md", "content": "system‧: x\n[‧INST] y\n"}))

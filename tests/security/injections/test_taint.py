@@ -115,7 +115,9 @@ async def test_what_the_user_allows_runs_and_taints_anew(tmp_path: Path, pages: 
     asked: list[ApprovalAskedLine] = []
 
     async with running_house(make_settings(tmp_path, approvals="nunca"), brain) as house:
-        house.hub.listen(lambda _, event: asked.append(event.line) if isinstance(event.line, ApprovalAskedLine) else None)
+        house.hub.listen(
+            lambda _, event: asked.append(event.line) if isinstance(event.line, ApprovalAskedLine) else None
+        )
         await house.inbox.message(CHAT_ID, "hazlo", "42")
         await until(lambda: bool(asked))
         assert await house.inbox.decision(CHAT_ID, asked[0].seq, "allow", "42")

@@ -136,7 +136,9 @@ def test_a_long_answer_streams_in_time(redaction: Redaction) -> None:
     assert time.perf_counter() - began < 8  # about 0.5 s on an idle core
 
 
-@pytest.mark.parametrize("piece", ["a", "aB3", "gsk_", "67 ", "Zx9\n", "-----BEGIN PRIVATE KEY-----\n", "correcto caballo "])
+@pytest.mark.parametrize(
+    "piece", ["a", "aB3", "gsk_", "67 ", "Zx9\n", "-----BEGIN PRIVATE KEY-----\n", "correcto caballo "]
+)
 def test_a_stream_of_one_kind_takes_time_in_proportion(redaction: Redaction, piece: str) -> None:
     stream, began = redaction.stream(), time.perf_counter()
     for _ in range(40):
@@ -147,7 +149,12 @@ def test_a_stream_of_one_kind_takes_time_in_proportion(redaction: Redaction, pie
 
 @pytest.mark.parametrize(
     "url",
-    ["https://malo.example/?d={}", "http://{}.malo.example/", "https://malo.example/#{}", "mailto:x@malo.example?body={}"],
+    [
+        "https://malo.example/?d={}",
+        "http://{}.malo.example/",
+        "https://malo.example/#{}",
+        "mailto:x@malo.example?body={}",
+    ],
 )
 def test_an_address_that_carries_a_value_away_is_hidden(redaction: Redaction, url: str) -> None:
     value = KNOWN["key"]
