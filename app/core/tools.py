@@ -14,6 +14,7 @@ from app.core import git_run, texts
 from app.core import network as networks
 from app.core.contracts import RunLimits
 from app.core.errors import ToolError
+from app.core.foreign import FRAME_ROOM, restored
 from app.core.machine import folder, machine
 from app.core.risk import free_words, git_risk, plain_words, shell_risk, write_risk
 from app.core.toolkit import Risk, tool
@@ -62,6 +63,7 @@ async def write_file(
     """Crea o reemplaza un archivo de texto entero."""
     _refuse_marks(content)
     _refuse_notes(content)
+    content = restored(content)
     done = await machine().workspace.write(path, folder(), content)
     return texts.file_written(path, done, len(content))
 
@@ -75,7 +77,7 @@ async def edit_file(
     """Sustituye un fragmento exacto y único de un archivo."""
     _refuse_marks(old + new)
     _refuse_notes(old + new)
-    line = await machine().workspace.edit(path, folder(), old, new)
+    line = await machine().workspace.edit(path, folder(), restored(old), restored(new))
     return texts.file_edited(path, line)
 
 
@@ -100,7 +102,7 @@ async def git_operation(cmd: Annotated[str, "Argumentos de git, p. ej. «status 
 @tool(risk=Risk.READ)
 async def web_fetch(url: Annotated[str, "Dirección http(s) pública"]) -> str:
     """Descarga una página pública y devuelve su texto."""
-    limit = machine().limits.output_chars
+    limit = machine().limits.output_chars - FRAME_ROOM
     page = await machine().fetcher.fetch(url, limit)
     return texts.fetched(page.url, page.title, page.text, truncated=page.truncated, limit=limit)
 

@@ -3,6 +3,7 @@
 from app.core.contracts.channels import Channel, Choice, Part
 from app.core.contracts.events import EventSink, LiveEvent
 from app.core.contracts.machine import (
+    Clones,
     CommandResult,
     Entry,
     Fetcher,
@@ -15,6 +16,7 @@ from app.core.contracts.machine import (
     RunLimits,
     Sandbox,
     Surroundings,
+    TextStream,
     Workspace,
 )
 from app.core.contracts.models import (
@@ -41,6 +43,7 @@ __all__ = [
     "ChatBook",
     "Checkpoints",
     "Choice",
+    "Clones",
     "CommandResult",
     "Entry",
     "EventSink",
@@ -66,6 +69,7 @@ __all__ = [
     "StreamItem",
     "Surroundings",
     "TextDelta",
+    "TextStream",
     "ToolCallDelta",
     "ToolSchema",
     "Workspace",

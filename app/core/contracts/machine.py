@@ -153,6 +153,21 @@ class Fetcher(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Clones(Protocol):
+    """Which files of the workspace are other people's: the repositories that the agent has cloned."""
+
+    async def origin(self, paths: Sequence[Path], *, around: bool = False) -> str:
+        """Whose the first is that is not the owner's, in a few words of Spanish; '' when all are.
+
+        `around`: a folder that holds such files counts as well.
+        """
+        ...
+
+    def watching(self, folder: Path) -> AbstractAsyncContextManager[None]:
+        """Repositories that appear meanwhile, in the workspace or below `folder`, were cloned."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     name: str
@@ -175,8 +190,32 @@ class Surroundings(Protocol):
         ...
 
 
+class TextStream(Protocol):
+    """A text that arrives in pieces, made fit to be shown at once: what may yet become a secret is held back."""
+
+    def feed(self, piece: str) -> str:
+        """What can be shown now."""
+        ...
+
+    def pause(self) -> str:
+        """What can be shown when the next piece takes its time."""
+        ...
+
+    def end(self) -> str:
+        """The rest."""
+        ...
+
+
 class Redactor(Protocol):
     def redact(self, text: str) -> str: ...
+
+    def redact_answer(self, text: str) -> str:
+        """For people: an address that carries a secret away, in whatever form, is hidden as well."""
+        ...
+
+    def stream(self) -> TextStream:
+        """For an answer that arrives in pieces."""
+        ...
 
     def add(self, values: Iterable[str]) -> None:
         """Hides these, too, from now on."""
