@@ -80,7 +80,8 @@ _BY_CONTEXT: dict[str, Sequence[str]] = {
         "://",
     ),
     "PuTTY": (
-        rf"Private-Lines: \d{{1,3}}{_LINE}(?P<secret>{_BASE64}{{1,64}}={{0,2}}(?:{_LINE}{_BASE64}{{20,64}}={{0,2}}){{0,100}})",
+        (rf"Private-Lines: \d{{1,3}}{_LINE}"
+        rf"(?P<secret>{_BASE64}{{1,64}}={{0,2}}(?:{_LINE}{_BASE64}{{20,64}}={{0,2}}){{0,100}})"),
         "Private-Lines",
     ),
 }  # fmt: skip

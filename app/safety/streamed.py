@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from os.path import commonprefix
 
 from app.safety.encodings import encoded_forms, literal_forms
 
@@ -116,7 +115,8 @@ class StreamRedactor:
         return begin if _OPEN_KEY.fullmatch(self._raw, begin) else len(self._raw)
 
     def _show(self, safe: int, clean: str) -> str:
-        fresh = clean[len(commonprefix((clean, self._shown))) :]
+        same = next((at for at, (a, b) in enumerate(zip(clean, self._shown, strict=False)) if a != b), None)
+        fresh = clean[len(self._shown) if same is None else same :]
         self._safe, self._shown = safe, clean
         self._forget()
         return fresh

@@ -1,4 +1,4 @@
-"""Repositories that the agent has cloned stay other people's: in other conversations, after restarts, under other names."""
+"""Repositories that the agent has cloned stay other people's: after restarts, elsewhere, under other names."""
 
 from __future__ import annotations
 

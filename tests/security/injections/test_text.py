@@ -39,7 +39,7 @@ def test_hidden_text_does_not_reach_the_model(name: str) -> None:
     shown = inner(text)
     assert _is_plain(shown), ascii(shown)
     assert len(text) > len(shown) + 30, "the attack hides something"
-    assert shown.startswith(VISIBLE) or shown.startswith("שלום")
+    assert shown.startswith((VISIBLE, "שלום"))
 
 
 @pytest.mark.parametrize("name", TURNED)
@@ -122,8 +122,8 @@ def test_neutral_text_is_stable_and_comes_back(text: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["<", "<|", "<|im_start|", "[", "system", "system ", "\nsystem", "### ", "> ", "\x1b[", "\x1b]", "\u200d", "😀\u200d",
-     "\ufe0f", "\U000e0061", "🏴\U000e0067\U000e0062", "*", "<system ", "\\n", "a\u200f", "[Fin de ", "<a:"],
+    ["<", "<|", "<|im_start|", "[", "system", "system ", "\nsystem", "### ", "> ", "\x1b[", "\x1b]", "\u200d",
+     "😀\u200d", "\ufe0f", "\U000e0061", "🏴\U000e0067\U000e0062", "*", "<system ", "\\n", "a\u200f", "[Fin de ", "<a:"],
 )  # fmt: skip
 def test_time_grows_with_the_length_only(piece: str) -> None:
     text = piece * (400_000 // len(piece))

@@ -122,7 +122,7 @@ BY_CONTEXT: dict[str, tuple[str, str]] = {
     "alone": ("postgres://user:pass@", ":pass@"),
     "slack, hook": (f"https://hooks.slack.com/services/T00000000/B00000000/{mixed(24)}", mixed(24)),
     "discord, hook": (f"https://discord.com/api/webhooks/123456789012345678/{mixed(68)}", mixed(68)),
-    "putty": (f"PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 2\n{mixed(64)}\n{mixed(40)}=\nPrivate-MAC: x", mixed(40)),
+    "putty": (f"PuTTY-User-Key-File-3: x\nPrivate-Lines: 2\n{mixed(64)}\n{mixed(40)}=\nPrivate-MAC: x", mixed(40)),
 }  # fmt: skip
 
 ORDINARY = {
@@ -132,7 +132,7 @@ ORDINARY = {
     "git sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "md5": "d41d8cd98f00b204e9800998ecf8427e  vacío.txt",
     "docker image": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    "npm integrity": '"integrity": "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg=="',
+    "npm integrity": '"integrity": "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvU=="',
     "yarn": 'resolved "https://registry.yarnpkg.com/a/-/a-1.0.0.tgz#d41d8cd98f00b204e9800998ecf8427e00000000"',
     "pip hashes": "requests==2.32.3 --hash=sha256:70761cfe03c773ceb22aa2f671b4757976145175cdfca038c02654d061d6dcc6",
     "go.sum": "golang.org/x/net v0.1.0 h1:hZ/3BUoy5aId7sCpA/Tc5lt8DkFgdVS2onTpJsZ/fl0=",
@@ -146,7 +146,7 @@ ORDINARY = {
     "certificate": f"-----BEGIN CERTIFICATE-----\n{_BODY}\n-----END CERTIFICATE-----",
     "public pem": f"-----BEGIN PUBLIC KEY-----\n{_BODY}\n-----END PUBLIC KEY-----",
     "age recipient": "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
-    "data image": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
+    "data image": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhg==",
     "about keys": "La clave empieza por gsk_ o sk-ant-; las de GitHub, por ghp_. Nunca la escribas.",
     "placeholders": "GROQ_API_KEY=gsk_... ANTHROPIC_API_KEY=<tu clave> TOKEN=${TOKEN}",
     "code": "if text.startswith('-----BEGIN PRIVATE KEY-----'):\n    pass  # sk-learn, sk-toolbar",

@@ -53,18 +53,9 @@ async def asked(site: Site, words: str = "hola") -> list[LiveEvent]:
 
 async def outputs(site: Site) -> list[str]:
     """What the pages and the API tell of it."""
-    shown: list[str] = []
+    session, others = f"/api/sessions/{ROOM}", ("/api/sessions", "/api/status", "/sesiones", "/estado")
     async with site.browser() as browser:
-        for address in (
-            f"/api/sessions/{ROOM}",
-            "/api/sessions",
-            "/api/status",
-            "/sesiones",
-            "/estado",
-            f"/?sesion={ROOM}",
-        ):
-            shown.append((await browser.get(address)).text)
-    return shown
+        return [(await browser.get(address)).text for address in (session, *others, f"/?sesion={ROOM}")]
 
 
 def on_disk(tmp_path: Path) -> list[dict[str, Any]]:

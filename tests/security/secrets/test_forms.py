@@ -165,11 +165,14 @@ def test_an_address_that_carries_a_value_away_is_hidden(redaction: Redaction, ur
     assert redaction.redact_answer(plain) == plain
 
 
-_LONG = [*[secret[:8] for secret, _ in SECRETS.values()], "://a:", "AKIA", "Authorization: Bearer ", "AccountKey=", "sig=",
-         "Private-Lines: 1\n", "secret_access_key ", "x:y@", "://", "M.", "a.", "-us", "eyJa.", "Q~", "1//0"]  # fmt: skip
+_HEADS = {secret[:8] for secret, _ in SECRETS.values()} | {
+    "://a:", "AKIA", "Authorization: Bearer ", "AccountKey=", "sig=", "Private-Lines: 1\n", "secret_access_key ", "x:y@",
+    "://", "M.", "a.", "-us", "eyJa.", "Q~", "1//0",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("piece", sorted(set(_LONG)))
+
+@pytest.mark.parametrize("piece", sorted(_HEADS))
 def test_time_grows_with_the_length_only(redaction: Redaction, piece: str) -> None:
     text = piece * (100_000 // len(piece))
     began = time.perf_counter()
