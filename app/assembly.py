@@ -22,6 +22,7 @@ from app.core.contexts import Contexts
 from app.core.contracts import Brain, Channel, SessionStore
 from app.core.errors import ConfigError, FetchError
 from app.core.gates import (
+    Gate,
     announced,
     build_handler,
     not_repeated,
@@ -154,25 +155,12 @@ def build_parts(
     undo = Undo(build_checkpoints(settings), store, guest_checkpoints(settings))
     permissions = Permissions(PermissionFile(settings.data_dir / "permissions.json"))
     approvals = Approvals(store, contexts, settings.approval_minutes, permissions, attended=attended)
-    asking = Asking(approvals, settings.approvals, machine, permissions, must_ask)
-    gates = (
-        traced,
-        within_role,
-        not_repeated,
-        possible(machine),
-        asking.gate,
-        rate_limited(settings.tools_per_minute, settings.guest_tools_per_minute),
-        checkpointed(undo, WithoutPoint(approvals, settings.approvals, store).ask),
-        announced(store),
-        watched(clones_of(settings)),
-        timed(settings.tool_seconds + _GRACE_SECONDS),
-    )
     return Parts(
         brain=brain or ProviderManager(settings),
         store=store,
         contexts=contexts,
         toolbox=Toolbox(ALL_TOOLS),
-        handler=build_handler(gates),
+        handler=build_handler(_gates(settings, machine, approvals, undo, store, permissions)),
         machine=machine,
         approvals=approvals,
         surroundings=LocalSurroundings(settings.workspace_dir, settings.projects_dirs, machine.sandbox.shell_name),
@@ -181,6 +169,29 @@ def build_parts(
         people=people_of(settings),
         guests=guest_machines(settings, machine),
         permissions=permissions,
+    )
+
+
+def _gates(
+    settings: Settings,
+    machine: Machine,
+    approvals: Approvals,
+    undo: Undo,
+    store: SessionStore,
+    permissions: Permissions,
+) -> tuple[Gate, ...]:
+    """From the outermost in."""
+    return (
+        traced,
+        within_role,
+        not_repeated,
+        possible(machine),
+        Asking(approvals, settings.approvals, machine, permissions, must_ask).gate,
+        rate_limited(settings.tools_per_minute, settings.guest_tools_per_minute),
+        checkpointed(undo, WithoutPoint(approvals, settings.approvals, store).ask),
+        announced(store),
+        watched(clones_of(settings)),
+        timed(settings.tool_seconds + _GRACE_SECONDS),
     )
 
 

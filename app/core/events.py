@@ -258,23 +258,10 @@ class UnknownLine(BaseLine):
 
 
 AnyLine = (
-    UserLine
-    | CommandLine
-    | ReplyLine
-    | AssistantLine
-    | ToolStartedLine
-    | ToolResultLine
-    | ApprovalAskedLine
-    | ApprovalGivenLine
-    | SendStartedLine
-    | SendFailedLine
-    | DeliveredLine
-    | SummaryLine
-    | RetryLine
-    | ProjectLine
-    | UsageLine
-    | ResumedLine
-)
+    UserLine | CommandLine | ReplyLine | AssistantLine | ToolStartedLine | ToolResultLine
+    | ApprovalAskedLine | ApprovalGivenLine | SendStartedLine | SendFailedLine | DeliveredLine
+    | SummaryLine | RetryLine | ProjectLine | UsageLine | ResumedLine
+)  # fmt: skip
 Line = AnyLine | UnknownLine
 
 KNOWN_TYPES = frozenset(str(model.model_fields["type"].default) for model in get_args(AnyLine))

@@ -171,7 +171,6 @@ _HEADS = {secret[:8] for secret, _ in SECRETS.values()} | {
 }  # fmt: skip
 
 
-
 @pytest.mark.parametrize("piece", sorted(_HEADS))
 def test_time_grows_with_the_length_only(redaction: Redaction, piece: str) -> None:
     text = piece * (100_000 // len(piece))
