@@ -34,6 +34,7 @@ from pydantic_settings import (
 from app.core import texts
 from app.core.errors import ConfigError
 from app.envfile import EnvFile
+from app.sites import DEFAULT_SITES, is_site
 from app.urls import is_host, is_http_url
 
 CODE_DIR = Path(__file__).resolve().parent.parent
@@ -69,6 +70,7 @@ def _is_timezone(name: str) -> bool:
 
 _Model = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Host = Annotated[str, _must(is_host, texts.MUST_BE_HOST)]
+_Site = Annotated[str, _must(is_site, texts.MUST_BE_SITES)]
 _Url = Annotated[str, _must(is_http_url, texts.MUST_BE_URL), AfterValidator(lambda url: url.rstrip("/"))]
 _Zone = Annotated[str, _must(_is_timezone, texts.MUST_BE_TIMEZONE)]
 _Key = Annotated[SecretStr, BeforeValidator(_stripped), _must(_is_key, texts.MUST_BE_KEY)]
@@ -78,6 +80,9 @@ _UserId = Annotated[int, Field(gt=0, lt=2**52)]  # Telegram promises at most 52 
 
 def _split(value: object, pattern: str) -> object:
     return [part.strip() for part in re.split(pattern, value) if part.strip()] if isinstance(value, str) else value
+
+
+_COMMAS = BeforeValidator(lambda value: _split(value, r"[,\s]+"))
 
 
 def _home() -> Path:
@@ -117,8 +122,8 @@ class Settings(BaseSettings):
     # Telegram
     telegram_token: _Key | None = Field(None, validation_alias=AliasChoices("telegram_token", "telegram_bot_token"))
     telegram_user_id: _UserId | None = None
-    telegram_allowed_users: Annotated[list[_UserId], NoDecode] = Field(default_factory=list[int])
-    telegram_guests: Annotated[list[_UserId], NoDecode] = Field(default_factory=list[int])
+    telegram_allowed_users: Annotated[list[_UserId], NoDecode, _COMMAS] = Field(default_factory=list[int])
+    telegram_guests: Annotated[list[_UserId], NoDecode, _COMMAS] = Field(default_factory=list[int])
     telegram_api_base_url: _Url = "https://api.telegram.org"
     telegram_mode: Literal["auto", "polling", "webhook"] = "auto"
     public_url: _Url | None = None
@@ -126,15 +131,17 @@ class Settings(BaseSettings):
     # Models
     groq_api_key: _Key | None = None
     groq_model: _Model = "openai/gpt-oss-120b"
-    groq_fallback_models: Annotated[list[_Model], NoDecode] = Field(default_factory=lambda: ["openai/gpt-oss-20b"])
+    groq_fallback_models: Annotated[list[_Model], NoDecode, _COMMAS] = Field(["openai/gpt-oss-20b"])
     groq_base_url: _Url = "https://api.groq.com"
     anthropic_api_key: _Key | None = None
     anthropic_model: _Model = "claude-haiku-5-5"
-    anthropic_fallback_models: Annotated[list[_Model], NoDecode] = Field(default_factory=list[str])
+    anthropic_fallback_models: Annotated[list[_Model], NoDecode, _COMMAS] = Field(default_factory=list[str])
     anthropic_base_url: _Url = "https://api.anthropic.com"
     local_llm_base_url: _Url | None = None
     local_llm_model: _Model = "default"
-    provider_order: Annotated[list[str], NoDecode] = Field(default_factory=lambda: ["groq", "anthropic", "local"])
+    provider_order: Annotated[list[str], NoDecode, _COMMAS] = Field(
+        default_factory=lambda: ["groq", "anthropic", "local"]
+    )
     ask_before_paid: bool = False
     daily_budget_usd: float = Field(1.0, ge=0)
     max_output_tokens: int = Field(4096, ge=256, le=64_000)
@@ -155,6 +162,7 @@ class Settings(BaseSettings):
     turn_budget_usd: float = Field(0.5, ge=0)
     sandbox: Literal["auto", "bubblewrap", "landlock", "ninguno"] = "auto"
     allow_unconfined_shell: bool = False
+    network_hosts: Annotated[list[_Site], NoDecode, _COMMAS] = Field(default_factory=lambda: list(DEFAULT_SITES))
     tool_seconds: float = Field(60, gt=0)
     tool_output_chars: int = Field(12_000, ge=1_000)
     tools_per_minute: int = Field(60, ge=1, description="calls of one user")
@@ -196,18 +204,6 @@ class Settings(BaseSettings):
             config = None
         host = InitSettingsSource(settings_cls, {"public_url": os.environ.get("RENDER_EXTERNAL_URL") or None})
         return init_settings, env_settings, local, EnvFile(settings_cls, config), host
-
-    @field_validator(
-        "telegram_allowed_users",
-        "telegram_guests",
-        "groq_fallback_models",
-        "anthropic_fallback_models",
-        "provider_order",
-        mode="before",
-    )
-    @classmethod
-    def _comma_list(cls, value: object) -> object:
-        return _split(value, r"[,\s]+")
 
     @field_validator("telegram_guests")
     @classmethod

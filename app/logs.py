@@ -71,6 +71,7 @@ def _install(shown: Callable[[str], str], level: str) -> None:
     logger.remove()
     colours = sys.stderr.isatty()
     logger.add(sink, level=level, format=_FORMAT, colorize=colours, backtrace=False, diagnose=False)
+    logging.captureWarnings(True)
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.INFO, force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import time
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import NoReturn
@@ -76,6 +77,7 @@ async def _open(house: House, telegram: TelegramService) -> None:
     await recovery.resume(house.store, house.commands, house.runner, house.delivery.lanes.wake)
     key = await asyncio.to_thread(random_key, house.settings.data_dir / "secret.key")
     telegram.start(house.inbox, house.hub, key)
+    house.parts.machine.redactor.add([key.hex(), b64encode(key).decode(), *telegram.secrets])
     house.reporter.telegram = telegram.state
 
 

@@ -1,4 +1,4 @@
-"""`python3 dev.py bench [durability | sandbox]`: prints the figures as a table. Linux (it reads /proc)."""
+"""`python3 dev.py bench [durability | files | sandbox]`: prints the figures as a table. Linux (it reads /proc)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from app.core.tools import ALL_TOOLS
 from app.core.usage import count_request
 from app.safety.surroundings import LocalSurroundings
 from bench.durability import durability
+from bench.files import files
 from bench.sandbox import sandbox
 from bench.turns import measure
 
@@ -41,7 +42,7 @@ async def everyday(folder: Path) -> list[tuple[str, str]]:
     ]
 
 
-_KINDS = {"durability": durability, "sandbox": sandbox}
+_KINDS = {"durability": durability, "files": files, "sandbox": sandbox}
 
 
 async def main(what: list[str]) -> None:

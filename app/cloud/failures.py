@@ -26,6 +26,7 @@ from app.core.errors import (
 )
 
 UNSTATED_REST = 10.0  # seconds that a model rests after a first 429 that does not say how long
+_MOST_DETAIL = 200  # characters of a provider's own words
 _SPEND_LIMIT = "enforced_spend_limit_reached"  # Anthropic: a 429 that no waiting ends
 
 
@@ -75,10 +76,11 @@ class Origin:
         return RequestRefused(texts.request_refused(self.provider, detail), **self.blame)
 
     def scrub(self, message: str) -> str:
-        """One line of at most 200 characters, without the key."""
+        """One line of at most 200 characters, without the key. It ends between words: half a key is no known one."""
         if self.secret:
             message = message.replace(self.secret, "***")
-        return " ".join(message[:10_000].split())[:200]
+        line = " ".join(message[:10_000].split())
+        return line if len(line) <= _MOST_DETAIL else line[:_MOST_DETAIL].rpartition(" ")[0]
 
 
 # Error types of Anthropic and codes of Groq, for errors that come inside a stream and so without a status.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from app.cloud.chats import ChatFile
@@ -17,6 +18,9 @@ from app.core.context import AgentContext, chat_of, check_session_id, fold
 from app.core.contracts import EventSink, LiveEvent, SessionInfo
 from app.core.errors import StorageError
 from app.core.events import AssistantLine, Line
+from app.core.redacted import Redact, redacted
+
+_TITLE = 80  # characters
 
 
 class SessionManager:
@@ -29,6 +33,7 @@ class SessionManager:
         sink: EventSink | None = None,
         retention_days: int | None = None,
         clock: Callable[[], float] = time.time,
+        redact: Redact = str,
     ) -> None:
         if data_dir is None:
             settings = load_settings()
@@ -36,6 +41,7 @@ class SessionManager:
         self._storage = Storage.shared(data_dir / "sessions", clock)
         self._shelf = Shelf(self._storage)
         self._sink = sink
+        self._redact = redact
         self._retention_days = retention_days
         self._unsure: dict[str, int] = {}  # session → last line before a write whose outcome is not known
         self._commits: set[asyncio.Task[Sequence[Line]]] = set()  # named by their session
@@ -101,7 +107,8 @@ class SessionManager:
 
     async def list_sessions(self) -> Sequence[SessionInfo]:
         """Newest first."""
-        return await asyncio.to_thread(self._shelf.list)
+        infos = await asyncio.to_thread(self._shelf.list)
+        return [replace(info, title=self._redact(info.title)[:_TITLE]) for info in infos]
 
     async def busy_sessions(self) -> Sequence[str]:
         """Those in which something is open."""
@@ -126,7 +133,8 @@ class SessionManager:
             under_way = [commit for commit in self._commits if commit.get_name() == session_id]
             await asyncio.gather(*under_way, return_exceptions=True)
             return []
-        commit = asyncio.create_task(self._commit(session_id, lines, expected), name=session_id)
+        clean = [redacted(line, self._redact) for line in lines]
+        commit = asyncio.create_task(self._commit(session_id, clean, expected), name=session_id)
         self._commits.add(commit)
         commit.add_done_callback(self._commits.discard)
         return await asyncio.shield(commit)

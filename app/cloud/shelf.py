@@ -24,6 +24,7 @@ from app.core.errors import StorageError
 from app.core.events import Line, UserLine, parse_line
 
 Mark = list[int]  # size and time of a file: it has not changed since
+_TITLE = 400  # characters; who shows it redacts it first, and then cuts it
 _QUICK_LOOK = 1_000_000  # bytes; of a longer log only the end is read
 _NOTES: TypeAdapter[dict[str, Mark]] = TypeAdapter(dict[str, Mark])
 
@@ -161,5 +162,5 @@ def _read_title(path: Path) -> str:
         except ValueError:
             continue
         if isinstance(line, UserLine):
-            return " ".join(line.content.split())[:80]
+            return " ".join(line.content.split())[:_TITLE]
     return ""

@@ -49,6 +49,12 @@ class BotContext:
     strangers: set[int] = field(default_factory=set[int])
     menu_shown: bool = False
 
+    @property
+    def number(self) -> int:
+        """The bot's own, as a user; its token begins with it."""
+        number = self.bot.token.partition(":")[0]
+        return int(number) if number.isdecimal() else 0
+
     def may_write(self, user: int) -> bool:
         return user in self.allowed or user in self.guests
 
@@ -108,7 +114,7 @@ async def handle_edit(update: Update, context: BotContext) -> None:
     if name and not (name == "nuevo" and argument):
         await context.inbox.edited_command(chat, name, argument, user, reply_to=place, key=key)
     else:
-        text = argument if name else model_text(message)
+        text = argument if name else model_text(message, context.number)
         mark = wording(message, argument or message.text or message.caption or "")
         await context.inbox.edited(chat, text, user, reply_to=place, key=key, wording=mark)
 
@@ -123,7 +129,9 @@ async def _take_in(message: Message, key: str, context: BotContext) -> None:
         await _command(message, command, key, context)
     elif words := message.text or message.caption:
         mark = wording(message, words)
-        await context.inbox.message(chat, model_text(message), user, reply_to=place, key=key, wording=mark)
+        await context.inbox.message(
+            chat, model_text(message, context.number), user, reply_to=place, key=key, wording=mark
+        )
     else:
         album = message.media_group_id  # many messages, one answer
         key = f"tg:album:{album}" if album else key

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from telegram import Message, MessageEntity, MessageOriginChannel, MessageOriginChat, MessageOriginUser
 from telegram.constants import MessageOriginType
 
-from app.core import texts
+from app.core import texts, texts_taint
 from app.core.events import ReplyTo
+from app.core.foreign import framed, named
 
 _QUOTED_CHARS = 500
 _MOST_LINKS = 20
@@ -89,10 +90,14 @@ def is_service(message: Message) -> bool:
     return not (message.text or message.caption or message.effective_attachment or message.api_kwargs)
 
 
-def model_text(message: Message) -> str:
-    """The words, below what Telegram shows around them: the quoted text, the origin, the attachment, the links."""
-    notes = [*_quoted(message), *_forwarded(message), *_attached(message), *_linked(message)]
-    return "\n".join([*notes, message.text or message.caption or ""])
+def model_text(message: Message, bot_id: int) -> str:
+    """The words, below what Telegram shows around them: the quoted text, the origin, the attachment, the links.
+
+    What somebody else has written is marked as such.
+    """
+    notes = [*_quoted(message, bot_id), *_forwarded(message), *_attached(message), *_linked(message)]
+    words = message.text or message.caption or ""
+    return "\n".join([*notes, framed(words, texts_taint.FORWARDED) if words and _is_anothers(message) else words])
 
 
 def wording(message: Message, words: str) -> str:
@@ -110,11 +115,24 @@ def _entities(message: Message) -> Mapping[MessageEntity, str]:
     return message.parse_caption_entities() if message.caption is not None else {}
 
 
-def _quoted(message: Message) -> Iterator[str]:
+def _quoted(message: Message, bot_id: int) -> Iterator[str]:
     replied = message.reply_to_message
     text = message.quote.text if message.quote else (replied.text or replied.caption or "") if replied else ""
     if text:
-        yield texts.note_reply(text[:_QUOTED_CHARS] + ("…" if len(text) > _QUOTED_CHARS else ""))
+        short = text[:_QUOTED_CHARS] + ("…" if len(text) > _QUOTED_CHARS else "")
+        ours = replied is not None and _is_ours(replied, {bot_id, sender_of(message)})
+        yield texts.note_reply(short if ours else framed(short, texts_taint.QUOTED))
+
+
+def _is_ours(replied: Message, ours: Container[int | None]) -> bool:
+    by = replied.from_user if replied.sender_chat is None and replied.forward_origin is None else None
+    return by is not None and by.id in ours
+
+
+def _is_anothers(message: Message) -> bool:
+    origin = message.forward_origin
+    own = isinstance(origin, MessageOriginUser) and origin.sender_user.id == sender_of(message)
+    return origin is not None and not own
 
 
 def _forwarded(message: Message) -> Iterator[str]:
@@ -122,14 +140,14 @@ def _forwarded(message: Message) -> Iterator[str]:
         case None:
             return
         case MessageOriginUser() as origin:
-            yield texts.note_forwarded(origin.sender_user.full_name)
+            yield texts.note_forwarded(named(origin.sender_user.full_name))
         case MessageOriginChat() as origin:
-            yield texts.note_forwarded(origin.sender_chat.effective_name or "")
+            yield texts.note_forwarded(named(origin.sender_chat.effective_name or ""))
         case MessageOriginChannel() as origin:
-            yield texts.note_forwarded(origin.chat.effective_name or "")
+            yield texts.note_forwarded(named(origin.chat.effective_name or ""))
         case origin:
             hidden = origin.type == MessageOriginType.HIDDEN_USER
-            yield texts.note_forwarded(getattr(origin, "sender_user_name", "") if hidden else "")
+            yield texts.note_forwarded(named(getattr(origin, "sender_user_name", "")) if hidden else "")
 
 
 def _attached(message: Message) -> Iterator[str]:

@@ -36,6 +36,7 @@ class TelegramService:
         self.bot = _build_bot(settings, *self._requests)
         self._channel = TelegramChannel(self.bot) if self.bot else None
         self.channels: dict[str, Channel] = {"telegram": self._channel} if self._channel else {}
+        self.secrets: tuple[str, ...] = ()  # of the webhook's address, once receiving has begun
         self._context: BotContext | None = None
         self._takeover: Takeover | None = None
         self._hook: Hook | None = None
@@ -123,6 +124,7 @@ class TelegramService:
         self._context, self._takeover = context, takeover
         intake = Intake(context, Quarantine(folder / "telegram_unreadable.jsonl"))
         address = Address.derived(self._base, bot.token, key)
+        self.secrets = (address.secret, address.name)
         poller = TelegramPoller(context, Updates(bot, self._requests[1]), intake, takeover, address)
         if not self._base:
             return [poller]

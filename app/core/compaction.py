@@ -13,8 +13,10 @@ from loguru import logger
 from app.core import texts
 from app.core.context import AgentContext
 from app.core.contracts import Brain, CallOptions, ModelRequest, SessionStore
+from app.core.conversation import origins_of
 from app.core.errors import ProviderError
 from app.core.events import SummaryLine
+from app.core.foreign import framed
 from app.core.messages import Message
 from app.core.prompt import count
 from app.core.usage import count_message
@@ -48,8 +50,10 @@ async def compact(ctx: AgentContext, brain: Brain, store: SessionStore, options:
         logger.warning("summary of {} is {}", ctx.session_id, "cut" if summary else "empty")
         await options.spent(reply.provider, reply.model, reply.usage)
         return False
+    untrusted = origins_of([Message(role="user", untrusted=ctx.conversation.summary_untrusted), *block.messages])
     line = SummaryLine(
-        turn=ctx.turn, content=summary, upto=block.upto, project=ctx.project,
+        turn=ctx.turn, content=framed(summary, untrusted) if untrusted else summary, upto=block.upto,
+        project=ctx.project, untrusted=untrusted,
         usage=reply.usage, provider=reply.provider, model=reply.model,
     )  # fmt: skip
     await store.append(ctx.session_id, line)

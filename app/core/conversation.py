@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from app.core import texts
+from app.core import texts, texts_taint
 from app.core.events import (
     AssistantLine,
     Line,
@@ -45,6 +46,7 @@ class Conversation:
 
     def __init__(self) -> None:
         self.summary = ""
+        self.summary_untrusted = ""
         self.step: Step | None = None
         self.open: dict[int, UserLine] = {}
         self.spending = Spending()
@@ -56,7 +58,8 @@ class Conversation:
 
     @property
     def messages(self) -> list[Message]:
-        head = [Message(role="user", content=texts.summary_message(self.summary))] if self.summary else []
+        content, untrusted = texts.summary_message(self.summary), self.summary_untrusted
+        head = [Message(role="user", content=content, untrusted=untrusted)] if self.summary else []
         results = [self.step.results[c.id] for c in self.step.calls if c.id in self.step.results] if self.step else []
         return [*head, *self._placed, *results, *self._waiting]
 
@@ -64,6 +67,11 @@ class Conversation:
     def placed(self) -> list[Message]:
         """The messages that a model has already seen: what a summary may replace."""
         return self._placed
+
+    @property
+    def untrusted(self) -> str:
+        """Where text in the window comes from that is not the owner's; '' when all of it is."""
+        return origins_of(self.messages)
 
     @property
     def has_unseen(self) -> bool:
@@ -83,7 +91,9 @@ class Conversation:
         match line:
             case UserLine():
                 self.open[line.seq] = line
-                self._waiting.append(Message(role="user", content=line.content, seq=line.seq, ts=line.ts))
+                self._waiting.append(
+                    Message(role="user", content=line.content, seq=line.seq, ts=line.ts, untrusted=line.untrusted)
+                )
             case AssistantLine():
                 self._apply_assistant(line)
             case ToolStartedLine() if self.step:
@@ -92,7 +102,7 @@ class Conversation:
                 self._apply_result(self.step, line)
             case SummaryLine():
                 self.spending.usd += line.usage.usd
-                self.summary = line.content
+                self.summary, self.summary_untrusted = line.content, line.untrusted
                 self._placed = [m for m in self._placed if m.seq > line.upto]
             case RetryLine():
                 self.open = self._failed | self.open
@@ -139,6 +149,7 @@ class Conversation:
                 tool_call_id=line.call_id,
                 is_error=line.is_error,
                 seq=line.seq,
+                untrusted=line.untrusted,
             ),
         )
         if not step.unfinished():
@@ -158,3 +169,8 @@ class Conversation:
     def _place_waiting(self, covers: int) -> None:
         self._placed += [m for m in self._waiting if m.seq <= covers]
         self._waiting = [m for m in self._waiting if m.seq > covers]
+
+
+def origins_of(messages: Iterable[Message]) -> str:
+    """What a model says about text from outside comes from there too: one such message marks them all."""
+    return texts_taint.origins(list(dict.fromkeys(filter(None, (m.untrusted for m in messages)))))

@@ -42,6 +42,7 @@ class UserLine(BaseLine):
     """`key` tells a repeated delivery of the same message (update id, idempotency key).
 
     `wording`: a digest of what its sender wrote; another one in an edit of the message means that he changed it.
+    `untrusted`: whose words are in it, when they are not the owner's.
     """
 
     type: Literal["user"] = "user"
@@ -51,6 +52,7 @@ class UserLine(BaseLine):
     reply_to: ReplyTo | None = None
     key: str | None = None
     wording: str = ""
+    untrusted: str = ""
 
 
 class CommandLine(BaseLine):
@@ -133,6 +135,8 @@ class ToolStartedLine(BaseLine):
 
 
 class ToolResultLine(BaseLine):
+    """`untrusted`: where its content comes from, when that is outside."""
+
     type: Literal["tool_result"] = "tool_result"
     role: Literal["tool"] = "tool"
     call_id: str
@@ -140,6 +144,7 @@ class ToolResultLine(BaseLine):
     content: str
     is_error: bool = False
     ms: int = 0
+    untrusted: str = ""
 
 
 class ApprovalAskedLine(BaseLine):
@@ -201,12 +206,16 @@ class DeliveredLine(BaseLine):
 
 
 class SummaryLine(BaseLine):
-    """Stands in the prompt for every message up to seq `upto`; carries what older lines alone would tell."""
+    """Stands in the prompt for every message up to seq `upto`; carries what older lines alone would tell.
+
+    `untrusted`: what was not the owner's among that.
+    """
 
     type: Literal["summary"] = "summary"
     content: str
     upto: int
     project: str = ""
+    untrusted: str = ""
     usage: Usage = Usage()
     provider: str = ""
     model: str = ""
@@ -249,23 +258,10 @@ class UnknownLine(BaseLine):
 
 
 AnyLine = (
-    UserLine
-    | CommandLine
-    | ReplyLine
-    | AssistantLine
-    | ToolStartedLine
-    | ToolResultLine
-    | ApprovalAskedLine
-    | ApprovalGivenLine
-    | SendStartedLine
-    | SendFailedLine
-    | DeliveredLine
-    | SummaryLine
-    | RetryLine
-    | ProjectLine
-    | UsageLine
-    | ResumedLine
-)
+    UserLine | CommandLine | ReplyLine | AssistantLine | ToolStartedLine | ToolResultLine
+    | ApprovalAskedLine | ApprovalGivenLine | SendStartedLine | SendFailedLine | DeliveredLine
+    | SummaryLine | RetryLine | ProjectLine | UsageLine | ResumedLine
+)  # fmt: skip
 Line = AnyLine | UnknownLine
 
 KNOWN_TYPES = frozenset(str(model.model_fields["type"].default) for model in get_args(AnyLine))

@@ -7,16 +7,17 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiolimiter import AsyncLimiter
 from loguru import logger
 
-from app.core import texts
+from app.core import texts, texts_taint
 from app.core.contracts import SessionStore
 from app.core.errors import NanobotError, ToolError
 from app.core.events import ToolStartedLine
+from app.core.foreign import FRAME_ROOM, framed
 from app.core.machine import Machine
 from app.core.messages import ToolCall, ToolResult
 from app.core.roles import GUEST_RISKS, GUEST_TOOLS, Role
@@ -31,13 +32,17 @@ _DURATION = re.compile(r"\b\d+\.\d s\b(?=[^\n]*\]$)")  # in the last line of a c
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call, parsed. `turn` is None when the tools are used outside a conversation."""
+    """One call, parsed. `turn` is None when the tools are used outside a conversation.
+
+    `origins`: where its result comes from, when that is outside; see outside.py.
+    """
 
     call: ToolCall
     tool: Tool
     arguments: dict[str, Any]
     risk: Risk
     turn: Turn | None
+    origins: list[str] = field(default_factory=list[str])
 
     @property
     def uncertain(self) -> bool:
@@ -61,10 +66,11 @@ def build_handler(gates: Sequence[Gate]) -> Handler:
 async def invoke(handler: Handler, toolbox: Toolbox, machine: Machine, call: ToolCall) -> ToolResult:
     """Always a result: what went wrong is told to the model. Redaction happens here, once, before model and log."""
     began = time.perf_counter()
+    origins: list[str] = []
     try:
         known = toolbox.get(call.name)
         arguments = known.parse(call.arguments)
-        content = await handler(Invocation(call, known, arguments, known.risk_of(arguments), current_turn()))
+        content = await handler(Invocation(call, known, arguments, known.risk_of(arguments), current_turn(), origins))
         failed = False
     except ToolError as error:
         content, failed = str(error), True
@@ -73,9 +79,17 @@ async def invoke(handler: Handler, toolbox: Toolbox, machine: Machine, call: Too
     except Exception:  # noqa: BLE001  boundary: a bug in a tool must not end the turn
         logger.exception("tool {} broke", call.name)
         content, failed = texts.TOOL_BROKE, True
-    content = texts.cut_middle(machine.redactor.redact(content), machine.limits.output_chars)
-    milliseconds = round((time.perf_counter() - began) * 1000)
-    return ToolResult(call_id=call.id, name=call.name, content=content, is_error=failed, ms=milliseconds)
+    origin = texts_taint.origins(list(dict.fromkeys(origins)))
+    content = _entering(content, origin, machine)
+    ms = round((time.perf_counter() - began) * 1000)
+    return ToolResult(call_id=call.id, name=call.name, content=content, is_error=failed, ms=ms, untrusted=origin)
+
+
+def _entering(content: str, origin: str, machine: Machine) -> str:
+    most = machine.limits.output_chars
+    if not origin:
+        return texts.cut_middle(machine.redactor.redact(content), most)
+    return framed(content, origin, lambda text: texts.cut_middle(machine.redactor.redact(text), most - FRAME_ROOM))
 
 
 async def _run(invocation: Invocation) -> str:

@@ -43,11 +43,12 @@ _ONLINE = {"GIT_ALLOW_PROTOCOL": "file:http:https:ssh"}  # no ext::, no git:// w
 
 @dataclass(frozen=True, slots=True)
 class GitCommand:
-    """`note`: what the user should know of what was left out, '' for nothing."""
+    """`network`: it needs one. `note`: what the user should know of what was left out, '' for nothing."""
 
     argv: list[str]
     env: dict[str, str]
     folder: Path
+    network: bool
     note: str = ""
 
 
@@ -79,7 +80,7 @@ async def prepared(argv: Sequence[str]) -> GitCommand:
     if is_reading(call, where):
         env["GIT_OPTIONAL_LOCKS"] = "0"
     words = ["git", "--no-pager", *call.options, *_as_options(settings), verb, *rest]
-    return GitCommand(words, env, where, _note(everything, where))
+    return GitCommand(words, env, where, network, _note(everything, where))
 
 
 def place_of(call: GitCall) -> Path:

@@ -7,15 +7,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from app.core import texts
+from app.core import texts, texts_taint
 from app.core.approvals import Answer, Approvals, Decision
 from app.core.commands import FOR_OWNERS, IN_LANE, Commands
 from app.core.context import chat_of
 from app.core.contracts import ChatBook, SessionStore
 from app.core.errors import StorageError
 from app.core.events import AssistantLine, CommandLine, ReplyLine, ReplyTo, UserLine
+from app.core.foreign import origin_in, voiceless
 from app.core.roles import GUEST_COMMANDS, People, Role
 from app.core.turns import TurnRunner
+from app.core.unseen import seen
 
 Wish = Decision | Literal["always"]
 
@@ -81,7 +83,10 @@ class Inbox:
         wording: str = "",
     ) -> int:
         """Into exactly this session, whichever its chat is in. Its seq; 0 when this delivery was seen before."""
-        line = UserLine(content=text, user_id=user_id, reply_to=reply_to, key=key, wording=wording)
+        untrusted = origin_in(text)
+        if self._people.role(user_id) is not Role.OWNER:
+            text, untrusted = text if untrusted else voiceless(seen(text)[0]), texts_taint.SOMEBODY_ELSE
+        line = UserLine(content=text, user_id=user_id, reply_to=reply_to, key=key, wording=wording, untrusted=untrusted)
         written = await self._store.append(session_id, line)
         self._runner.wake(session_id)
         return written[0].seq if written else 0

@@ -96,7 +96,7 @@ class AgentLoop:
     def format_response(self, llm_output: Reply | str) -> str:
         """The text a person reads: never empty, no reasoning tags, no secret."""
         text = llm_output.text if isinstance(llm_output, Reply) else llm_output
-        return self._parts.machine.redactor.redact(texts.without_reasoning(text)).strip() or texts.EMPTY_ANSWER
+        return self._parts.machine.redactor.redact_answer(texts.without_reasoning(text)).strip() or texts.EMPTY_ANSWER
 
     async def save_session(self, ctx: AgentContext | None = None) -> None:
         """Makes the context's unsaved messages durable; without an argument, the current turn's."""

@@ -1,4 +1,4 @@
-"""What the tools stand on: the workspace, the sandbox, the web, and the folder the turn works in."""
+"""What the tools stand on: the workspace, the sandbox and its network, the web, and the folder the turn works in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.core.contracts import Fetcher, Redactor, Sandbox, Workspace
+from app.core.contracts import Fetcher, Network, Redactor, Sandbox, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,14 @@ class ToolLimits:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
+    """`network`: None where no command gets any."""
+
     workspace: Workspace
     sandbox: Sandbox
     fetcher: Fetcher
     redactor: Redactor
     limits: ToolLimits
+    network: Network | None = None
 
 
 _machine: ContextVar[Machine | None] = ContextVar("machine", default=None)

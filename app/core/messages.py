@@ -41,6 +41,7 @@ class Message(BaseModel):
     is_error: bool = False
     native: NativeBlocks | None = None
     seq: int = Field(default=0, exclude=True)  # 0: not in the log yet
+    untrusted: str = Field(default="", exclude=True)  # where it comes from, when that is outside
     ts: float = Field(default=0.0, exclude=True)  # UNIX time of a user message
 
 
@@ -73,6 +74,8 @@ class Reply(BaseModel):
 
 
 class ToolResult(BaseModel):
+    """`untrusted`: where its content comes from, when that is outside."""
+
     model_config = ConfigDict(frozen=True)
 
     call_id: str
@@ -80,6 +83,7 @@ class ToolResult(BaseModel):
     content: str
     is_error: bool = False
     ms: int = 0
+    untrusted: str = ""
 
 
 def as_calls(calls: Iterable[ToolCall | Mapping[str, Any]]) -> list[ToolCall]:

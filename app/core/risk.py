@@ -48,7 +48,10 @@ _PLAIN = re.compile(
 
 
 def shell_risk(arguments: Arguments) -> Risk:
-    return _judge_words(plain_words(str(arguments.get("command", ""))))
+    """A network that is asked for is no less than that, whatever the command looks like."""
+    risk = _judge_words(plain_words(str(arguments.get("command", ""))))
+    quiet = risk in {Risk.READ, Risk.WRITE, Risk.EXECUTE}
+    return Risk.NETWORK if arguments.get("network") and quiet else risk
 
 
 def git_risk(arguments: Arguments) -> Risk:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 MUST_BE_URL = "debe ser una dirección completa que empiece por http:// o https://, como https://ejemplo.com:8443"
 MUST_BE_HOST = "debe ser una dirección IP o un nombre de equipo, por ejemplo 127.0.0.1, 0.0.0.0 o localhost"
+MUST_BE_SITES = "debe ser una lista separada por comas de nombres de sitios, como github.com o *.githubusercontent.com"
 MUST_BE_KEY = "debe ser la clave tal como te la dieron: sin espacios, acentos ni saltos de línea"
 MUST_BE_PASSWORD = "debe poder escribirse con el teclado; si lleva acentos, guárdala con codificación UTF-8"  # noqa: S105
 MUST_BE_TIMEZONE = "debe ser una zona horaria de la IANA, por ejemplo Europe/Madrid o America/Bogota"

@@ -63,11 +63,12 @@ def fetch_not_text(kind: str) -> str:
 PROXY_BAD_REQUEST = "Petición al proxy que no se entiende."
 PROXY_NOT_YOURS = "Este proxy solo sirve a la orden para la que se abrió."
 PROXY_NOT_HERE = "En este sistema las órdenes no pueden tener red a través de un proxy."
+PROXY_FAILED = "No se ha podido abrir la red para la orden: no se ha ejecutado. El registro dice por qué."
 PROXY_BUSY = "Demasiadas conexiones a la vez para una sola orden."
 
 
 def proxy_host(host: str) -> str:
-    return f"«{shown(host)}» no está entre los sitios permitidos a esta orden."
+    return f"La red no permitió: «{shown(host)}» (no está en NETWORK_HOSTS)."
 
 
 def proxy_port(host: str, port: int) -> str:

@@ -18,7 +18,7 @@ DISK_REASONS = {
     "ENAMETOOLONG": "el nombre es demasiado largo", "EINVAL": "el sistema no admite ese nombre",
     "EMFILE": "hay demasiados archivos abiertos", "EIO": "el disco da errores", "EISDIR": "es una carpeta",
     "ENOTDIR": "una parte de la ruta no es una carpeta", "ELOOP": "ha cambiado mientras se abría",
-    "ENOENT": "ha desaparecido mientras se abría",
+    "ENOENT": "ha desaparecido mientras se abría", "EFBIG": "sería demasiado grande", "ENXIO": "no es un archivo",
 }  # fmt: skip
 
 
@@ -87,7 +87,10 @@ def not_a_regular_file(path: str) -> str:
 
 
 def several_names(path: str) -> str:
-    return f"«{shown(path)}» es un enlace duro: tiene otro nombre que puede estar fuera; no se modifica."
+    return (
+        f"«{shown(path)}» es un enlace duro: tiene otro nombre, que puede estar fuera de las carpetas permitidas. "
+        "No se lee ni se modifica. Si es tuyo, sustitúyelo por una copia."
+    )
 
 
 def read_only_file(path: str) -> str:

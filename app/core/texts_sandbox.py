@@ -7,28 +7,30 @@ from collections.abc import Sequence
 SANDBOX_CHECKING = "Comprobando qué puede encerrar las órdenes aquí…"
 SANDBOX_BUBBLEWRAP = (
     "Cada orden corre encerrada con bubblewrap: ve el sistema sin poder cambiarlo, solo puede cambiar tus carpetas de "
-    "proyectos y no tiene red ni ve otros procesos."
+    "proyectos, no ve otros procesos y no tiene red, salvo que la permitas y solo hasta los sitios de NETWORK_HOSTS."
 )
 SANDBOX_LANDLOCK_UID = (
     "Cada orden corre encerrada con Landlock y seccomp y con otro usuario del sistema: ve el sistema sin poder "
-    "cambiarlo, solo puede cambiar tus carpetas de proyectos y no tiene red."
+    "cambiarlo, solo puede cambiar tus carpetas de proyectos y no tiene red, salvo que la permitas y solo hasta los "
+    "sitios de NETWORK_HOSTS."
 )
 SANDBOX_LANDLOCK = (
     "Cada orden corre encerrada con Landlock y seccomp, con el mismo usuario que Nanobot: ve el sistema sin poder "
-    "cambiarlo, solo puede cambiar tus carpetas de proyectos y no tiene red. Lo que así no se cierra: puede saber qué "
-    "archivos existen fuera y su tamaño (no leerlos)."
+    "cambiarlo, solo puede cambiar tus carpetas de proyectos y no tiene red, salvo que la permitas y solo hasta los "
+    "sitios de NETWORK_HOSTS. Lo que así no se cierra: puede saber qué archivos existen fuera y su tamaño (no leerlos)."
 )
 SANDBOX_SEATBELT = (
     "Cada orden corre encerrada con sandbox-exec de macOS: solo puede cambiar tus carpetas de proyectos, no lee tus "
-    "otros archivos y no tiene red. Un proceso que se separe del grupo puede seguir vivo al acabarse el tiempo."
+    "otros archivos y no tiene red, salvo que la permitas y solo hasta los sitios de NETWORK_HOSTS. Un proceso que se "
+    "separe del grupo puede seguir vivo al acabarse el tiempo."
 )
 SANDBOX_NONE = (
     "Las órdenes no están encerradas: corren con tu mismo usuario, sin claves en su entorno y con tiempo, memoria y "
-    "salida limitados, y leen y cambian lo que tú puedas (ALLOW_UNCONFINED_SHELL=true)."
+    "salida limitados, leen y cambian lo que tú puedas y tienen toda la red (ALLOW_UNCONFINED_SHELL=true)."
 )
 SANDBOX_WINDOWS = (
     "En Windows las órdenes no están encerradas: corren con tu mismo usuario, sin claves en su entorno y con tiempo y "
-    "salida limitados; por eso cada una te pide permiso antes."
+    "salida limitados, y tienen toda la red; por eso cada una te pide permiso antes."
 )
 SHELL_OFF = (
     "La shell está apagada: en esta máquina nada puede encerrar las órdenes. Las herramientas de archivos y git sí "
@@ -60,6 +62,21 @@ _ESCAPES = {
 
 def stopped_command(reason: str) -> str:
     return f"\n[Nanobot ha detenido la orden: {_STOPPED[reason]}]\n"
+
+
+def put_back(names: Sequence[str]) -> str:
+    return (
+        f"\n[Nanobot ha deshecho lo que la orden ha cambiado en {', '.join(names)}: se ejecutaría luego fuera del "
+        "encierro, sin preguntar a nadie. Lo que había está como antes y lo nuevo, al lado, en un nombre acabado en "
+        "«.apartado». Para cambiarlo usa write_file, que pide permiso.]\n"
+    )
+
+
+def not_put_back(names: Sequence[str]) -> str:
+    return (
+        f"\n[Nanobot no ha podido deshacer lo que la orden ha cambiado en {', '.join(names)}, que se ejecutaría luego "
+        "fuera del encierro: díselo al usuario para que lo revise antes de usar git o su editor ahí.]\n"
+    )
 
 
 def layer_not_there(asked: str, why: str) -> str:

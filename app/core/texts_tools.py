@@ -93,6 +93,29 @@ def tool_timed_out(seconds: float) -> str:
     return f"La herramienta no ha terminado en {seconds:.0f} s y se ha detenido."
 
 
+# ---------------------------------------------------------------- the network of commands
+
+NETWORK_NOT_YOURS = "Aquí las órdenes no tienen red."
+NETWORK_ABSENT = "\n[Esta orden no tenía red. Si la necesita, repítela con network=true.]"
+NETWORK_NO_SSH = "Por ssh no se puede: las órdenes solo tienen http y https. Usa la dirección https:// del repositorio."
+NETWORK_UNFILTERED = "Con toda la red, también la de tu casa: aquí nada encierra las órdenes."
+
+
+def network_reach(hosts: Sequence[str]) -> str:
+    return (
+        f"Con red, solo hasta: {', '.join(hosts)}." if hosts else "Con red, pero NETWORK_HOSTS no permite ningún sitio."
+    )
+
+
+def network_notes(told: Sequence[str], more: int) -> str:
+    if not told:
+        return ""
+    return "\n".join(["", *(f"[{line}]" for line in told), *([f"[… y {more} sitios más]"] if more else [])])
+
+
+# ---------------------------------------------------------------- what is shown of much
+
+
 def more_lines(last: int, total: int) -> str:
     return f"\n[… hasta la línea {last} de {total}; sigue con offset={last + 1}]"
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Annotated
 
 from app.core import git_run, texts
+from app.core import network as networks
 from app.core.contracts import RunLimits
 from app.core.errors import ToolError
+from app.core.foreign import FRAME_ROOM, restored
 from app.core.machine import folder, machine
 from app.core.risk import free_words, git_risk, plain_words, shell_risk, write_risk
 from app.core.toolkit import Risk, tool
@@ -23,6 +25,7 @@ _NOTES = 200  # characters for the notes below a text
 @tool(risk=shell_risk)
 async def execute_shell(
     command: Annotated[str, "Orden completa, con tuberías si hacen falta"],
+    network: Annotated[bool, "true si necesita internet: pide permiso"] = False,
 ) -> str:
     """Ejecuta una orden en la carpeta del proyecto y devuelve su salida y código."""
     if not command.strip():
@@ -32,7 +35,7 @@ async def execute_shell(
     words = plain_words(command)
     if words[:1] == ["git"] and len(words) > 1:
         return await _git(words[1:])
-    return await _run(free_words(command) or machine().sandbox.shell(command))
+    return await _run(free_words(command) or machine().sandbox.shell(command), network=network)
 
 
 @tool()
@@ -60,6 +63,7 @@ async def write_file(
     """Crea o reemplaza un archivo de texto entero."""
     _refuse_marks(content)
     _refuse_notes(content)
+    content = restored(content)
     done = await machine().workspace.write(path, folder(), content)
     return texts.file_written(path, done, len(content))
 
@@ -73,7 +77,7 @@ async def edit_file(
     """Sustituye un fragmento exacto y único de un archivo."""
     _refuse_marks(old + new)
     _refuse_notes(old + new)
-    line = await machine().workspace.edit(path, folder(), old, new)
+    line = await machine().workspace.edit(path, folder(), restored(old), restored(new))
     return texts.file_edited(path, line)
 
 
@@ -98,7 +102,7 @@ async def git_operation(cmd: Annotated[str, "Argumentos de git, p. ej. «status 
 @tool(risk=Risk.READ)
 async def web_fetch(url: Annotated[str, "Dirección http(s) pública"]) -> str:
     """Descarga una página pública y devuelve su texto."""
-    limit = machine().limits.output_chars
+    limit = machine().limits.output_chars - FRAME_ROOM
     page = await machine().fetcher.fetch(url, limit)
     return texts.fetched(page.url, page.title, page.text, truncated=page.truncated, limit=limit)
 
@@ -120,16 +124,21 @@ def split_git(cmd: str) -> list[str]:
 
 async def _git(argv: Sequence[str]) -> str:
     command = await git_run.prepared(argv)
-    return await _run(command.argv, command.env, command.folder) + command.note
+    report = await _run(command.argv, command.env, command.folder, network=command.network)
+    return report + command.note
 
 
-async def _run(argv: Sequence[str], env: dict[str, str] | None = None, where: Path | None = None) -> str:
+async def _run(
+    argv: Sequence[str], env: dict[str, str] | None = None, where: Path | None = None, *, network: bool = False
+) -> str:
     """Output first, then what happened. Twice of what is shown is kept, so that its middle can be cut away here."""
     here = machine()
-    limits = RunLimits(seconds=here.limits.seconds, output_bytes=here.limits.output_chars * 2, env=env or {})
-    result = await here.sandbox.run(argv, where or folder(), limits)
-    output = here.redactor.redact(result.output)
-    shown = texts.cut_output(output, here.limits.output_chars - _NOTES, result.dropped)
+    async with networks.way_out(wanted=network) as grant:
+        whole, proxy = ({**(env or {}), **grant.env}, grant.proxy) if grant else (env or {}, None)
+        limits = RunLimits(here.limits.seconds, here.limits.output_chars * 2, whole, proxy)
+        result = await here.sandbox.run(argv, where or folder(), limits)
+    output, note = here.redactor.redact(result.output), networks.note(grant, result)
+    shown = texts.cut_output(output, here.limits.output_chars - _NOTES - len(note), result.dropped) + note
     return texts.command_report(shown, result.exit_code, result.seconds, timed_out=result.timed_out)
 
 

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+_NEVER = (Path("/proc"),)  # the server's own environment, memory and files, should a root ever be above it
+
 
 class Bounds:
     """All paths are taken as they are when this is built; what is masked is looked up again by identity."""
@@ -22,9 +24,10 @@ class Bounds:
         singles = [file.parent.resolve() / file.name for file in files]
         self._files = {_key(file.parts): file for file in singles}
         granted = [*map(_folded, outer), *map(_folded, singles)]
+        masked = (*hidden, *(path for path in _NEVER if os.name == "posix"))
         self._hidden = [
             path
-            for path in {h.absolute() for h in hidden} | {h.resolve() for h in hidden}
+            for path in {h.absolute() for h in masked} | {h.resolve() for h in masked}
             if not any(_is_above(_folded(path), inner) for inner in granted)  # a grant is more specific
         ]
         self._masks = [_folded(path) for path in self._hidden]

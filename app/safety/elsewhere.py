@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from app.core import texts_sandbox as texts
 from app.core.contracts import RunLimits
 from app.core.errors import SandboxError
 from app.safety import seatbelt
+from app.safety.confine.variables import through
 from app.safety.ground import AnyJob, Ground
 from app.safety.process import Job
 from app.safety.verdict import Mode, Verdict
@@ -34,14 +36,18 @@ class ElsewhereBackend:
         return Verdict(mode, None, (texts.LAYER_NO_KERNEL,))
 
     def job(self, verdict: Verdict, argv: Sequence[str], cwd: Path, limits: RunLimits) -> AnyJob:
-        if limits.proxy is not None:
+        confined = verdict.kind == "seatbelt"
+        if limits.proxy is not None and not confined:
             raise SandboxError(texts.NETWORK_UNSUPPORTED)
-        whole = self._wrapped(argv) if verdict.kind == "seatbelt" else argv
-        return Job(whole, cwd, {**self._ground.env, **limits.env}, limits)
+        whole = self._wrapped(argv, limits.proxy) if confined else argv
+        way = through(limits.proxy) if limits.proxy is not None else {}
+        return Job(whole, cwd, {**self._ground.env, **limits.env, **way}, limits)
 
-    def _wrapped(self, argv: Sequence[str]) -> list[str]:
+    def _wrapped(self, argv: Sequence[str], proxy: str | None = None) -> list[str]:
         ground = self._ground
-        return seatbelt.confined(argv, seatbelt.Grounds(ground.roots, ground.readable, ground.hidden, ground.home))
+        port = urlsplit(proxy).port if proxy is not None else None
+        grounds = seatbelt.Grounds(ground.roots, ground.readable, ground.hidden, ground.home, port)
+        return seatbelt.confined(argv, grounds)
 
     def _seatbelt_holds(self) -> bool:
         """It works in its own folder, and does not read a file of ours that it would find without it."""

@@ -41,6 +41,15 @@ _KEYS = {
 _HARMLESS = {section: frozenset(keys.split()) for section, keys in _KEYS.items()}
 
 
+# For `programs`: without the overrides of our own git, for the user's own git will not have them.
+_PLAIN = _SECTIONS - {"url", "lfs"}
+_LFS = {"repositoryformatversion", "access", "locksverify", "url"}
+_PROGRAMS = {"core.hookspath", "core.fsmonitor", "gc.recentobjectshook"}
+_SWITCHES = {"core.fsmonitor", "commit.gpgsign", "tag.gpgsign", "push.gpgsign", "tag.forcesignannotated",
+             "log.showsignature", "merge.verifysignatures", "filter.required", "submodule.update"}  # fmt: skip
+_BOOLEANS = {"", "true", "false", "yes", "no", "on", "off", "0", "1", "if-asked", "checkout", "rebase", "merge", "none"}
+
+
 def entries(text: str) -> Iterator[tuple[str, str, str]]:
     """Section (without a subsection), key and raw value. Raises ValueError for what is not certain to be understood."""
     section = ""
@@ -54,6 +63,39 @@ def entries(text: str) -> Iterator[tuple[str, str, str]]:
         if key is None or not section or rest.endswith("\\") or not rest.replace("\t", " ").isprintable():
             raise ValueError(line)
         yield section, key[1].lower(), key[2] or ""
+
+
+def programs(text: bytes | None) -> list[tuple[str, str, str]]:
+    """The entries that may start a program or lead elsewhere, in order. What is not understood counts as one."""
+    try:
+        found = entries((b"\xff" if text is None else text).decode())
+        return [entry for entry in found if not _is_plain(*entry)]
+    except ValueError:
+        return [("", "", (text or b"").decode("utf-8", "backslashreplace"))]
+
+
+def without_programs(text: bytes) -> bytes:
+    """Only its plain lines; nothing at all of what is not understood."""
+    lines = text.split(b"\n")
+    if not programs(text):
+        return text
+    try:
+        list(entries(text.decode()))
+    except ValueError:
+        return b""
+    kept: list[bytes] = []
+    for line in lines:
+        if not programs(b"\n".join([*kept, line])):
+            kept.append(line)
+    return b"\n".join(kept)
+
+
+def _is_plain(section: str, key: str, value: str) -> bool:
+    kind = f"{section}.{key}"
+    if kind in _SWITCHES and value.strip(' "').lower() in _BOOLEANS:
+        return True
+    known = key in _LFS if section == "lfs" else section in _PLAIN or key in _HARMLESS.get(section, ())
+    return known and kind not in _PROGRAMS and not is_neutralised(kind)
 
 
 def is_harmless(section: str, key: str) -> bool:

@@ -12,8 +12,10 @@ from app.safety.redaction import SecretRedactor
 
 _DECODED = 3  # times that a URL may be percent-encoded
 _LEAST = 8  # letters and digits of a value that is looked for in pieces
-# Every presigned link names the key it was signed with; that name is no secret.
-_PRESIGNED = re.compile(r"(?<=[?&])(?:X-Amz-Credential|AWSAccessKeyId)=(?:AKIA|ASIA)[A-Z0-9]{16}")
+# Every presigned link names the key it was signed with, which is no secret, or is signed for its own site.
+_PRESIGNED = re.compile(
+    r"(?<=[?&])(?:(?:X-Amz-Credential|AWSAccessKeyId)=(?:AKIA|ASIA)[A-Z0-9]{16}|sig=[^&#\s]{0,200})"
+)
 _NOT_WORD = re.compile(r"[\W_]+")
 
 

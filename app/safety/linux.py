@@ -16,17 +16,20 @@ from app.core import texts_safety
 from app.core import texts_sandbox as texts
 from app.core.contracts import RunLimits
 from app.core.errors import SandboxError
+from app.safety.brought import GitsOwn
 from app.safety.ceilings import ceilings
 from app.safety.confine.mask import is_masked, lies_in
 from app.safety.confine.plan import Ceilings, Layer, Plan
 from app.safety.confined import ConfinedJob
 from app.safety.ground import AnyJob, Ground
 from app.safety.helper import Helper, shared_helper
+from app.safety.planted import Places, WatchedJob
 from app.safety.probe import choose
 from app.safety.verdict import Mode, Verdict
 
 _verdicts: dict[object, Verdict] = {}  # of this process: what the machine offers does not change
 _choosing = threading.Lock()
+_ANSWER = 1 << 20  # bytes
 
 
 class LinuxBackend:
@@ -51,7 +54,16 @@ class LinuxBackend:
         here = cwd.resolve()
         if layer != "none":
             self._check_inside(here)
-        return ConfinedJob(self._plan(layer, argv, here, limits), self._helper, limits.output_bytes)
+        job = ConfinedJob(self._plan(layer, argv, here, limits), self._helper, limits.output_bytes)
+        if layer == "none" or limits.lasting:
+            return job
+        brought = GitsOwn(lambda words, folder: self._ask(layer, words, folder), networked=limits.proxy is not None)
+        return WatchedJob(job, Places(self._ground.roots, here), brought)
+
+    def _ask(self, layer: Layer, argv: Sequence[str], folder: Path) -> str:
+        """Of git, about a project: confined like everything that works in it."""
+        plan = self._plan(layer, argv, folder, RunLimits(seconds=10, env={"GIT_NO_REPLACE_OBJECTS": "1"}))
+        return ConfinedJob(plan, self._helper, _ANSWER).execute().output
 
     def _any_plan(self, layer: Layer) -> Plan:
         return self._plan(layer, ["true"], self._ground.home, RunLimits())
@@ -78,9 +90,10 @@ class LinuxBackend:
         return [str(root) for root in self._ground.roots if root.is_dir()]
 
     def _masked(self) -> list[str]:
-        """What is there now: it may have been made since."""
-        names = {name for path in self._ground.hidden for name in (str(path.absolute()), str(path.resolve()))}
-        return sorted(name for name in names if Path(name).exists())
+        """What is there now (it may have been made since), and what a command could make. Never through a link."""
+        names = {name for path in self._ground.hidden for name in (path.absolute(), path.resolve())}
+        real = [name for name in names if name.parent.resolve() == name.parent]
+        return sorted(str(name) for name in real if name.exists() or any(map(name.is_relative_to, self._ground.roots)))
 
 
 def _trusting(env: Mapping[str, str]) -> dict[str, str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
 
 from loguru import logger
 
@@ -15,12 +15,14 @@ from app.core import texts_fetch as texts
 from app.core.errors import SandboxError
 from app.safety.allowlist import AllowedHosts
 from app.safety.dialing import Dialer, Streams
+from app.safety.peers import is_user
 from app.safety.proxy_client import Client
 from app.safety.proxy_rules import Meter, ProxyLimits, ProxyRules
 
 _MOST_REFUSALS = 20
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Admit = Callable[[asyncio.StreamWriter], bool]
 
 
 class FilteringProxy:
@@ -43,23 +45,27 @@ class FilteringProxy:
         self._servers: list[asyncio.Server] = []
         self._clients: set[asyncio.Task[None]] = set()
         self._serving = 0  # of them, those that were not too many
-        self._path: Path | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self.refusals: list[str] = []  # why, in Spanish: for the report of the command
 
-    async def listen(self, path: Path, mode: int = 0o600) -> None:
-        """On a Unix socket, whose folder should be closed to others. Raises OSError, SandboxError on Windows."""
-        if sys.platform == "win32":
+    async def listen(self) -> str:
+        """On a Unix socket without a file, for processes of this user. Its address. Raises OSError, SandboxError.
+
+        Only Linux has such sockets. No confined command reaches it: without namespaces there is no Unix socket for it,
+        and with a network of its own it has other names.
+        """
+        if sys.platform != "linux":
             raise SandboxError(texts.PROXY_NOT_HERE)
-        server = await asyncio.start_unix_server(self._server(""), path)
-        self._path = path
-        await asyncio.to_thread(path.chmod, mode)
-        self._started(server)
+        address = f"\0nanobot-{secrets.token_hex(16)}"
+        user = os.geteuid()
+        serve = self._server(admit=lambda writer: is_user(writer, user))
+        self._started(await asyncio.start_unix_server(serve, address))
+        return address
 
     async def listen_tcp(self) -> str:
         """On a loopback port. The proxy's URL; others on this machine do not know the token in it."""
         token = secrets.token_urlsafe(24)
-        server = await asyncio.start_server(self._server(token), "127.0.0.1", 0)
+        server = await asyncio.start_server(self._server(b"nanobot:" + token.encode()), "127.0.0.1", 0)
         self._started(server)
         return f"http://nanobot:{token}@127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
@@ -67,8 +73,6 @@ class FilteringProxy:
         """Every connection has ended when this returns."""
         self._end()
         await asyncio.gather(*self._clients, return_exceptions=True)
-        if self._path is not None:
-            await asyncio.to_thread(self._path.unlink, missing_ok=True)
 
     def _started(self, server: asyncio.Server) -> None:
         self._servers.append(server)
@@ -83,15 +87,16 @@ class FilteringProxy:
         for task in self._clients:
             task.cancel()
 
-    def _server(self, token: str) -> Serve:
-        credentials = b"Basic " + base64.b64encode(f"nanobot:{token}".encode()) if token else b""
+    def _server(self, who: bytes = b"", admit: Admit = lambda _: True) -> Serve:
+        credentials = b"Basic " + base64.b64encode(who) if who else b""
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
-            if task is None or len(self._clients) >= 2 * self._limits.connections:
+            if task is None or len(self._clients) >= 2 * self._limits.connections or not admit(writer):
                 writer.transport.abort()
                 return
             self._clients.add(task)
+            writer.transport.set_write_buffer_limits(0)  # what drain() has not waited for would be lost with abort()
             try:
                 await self._serve((reader, writer), credentials)
             except asyncio.CancelledError:

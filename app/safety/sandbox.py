@@ -20,6 +20,7 @@ from app.core import texts_sandbox as texts
 from app.core.contracts import CommandResult, RunLimits
 from app.core.errors import SandboxError
 from app.safety import toolchains
+from app.safety.confine.home import make_usable
 from app.safety.environment import clean_environment
 from app.safety.ground import AnyJob, Backend, Ground
 from app.safety.paths import code_of
@@ -132,7 +133,7 @@ class ProcessSandbox:
 
     def _make_home(self) -> None:
         try:
-            (self._home / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_usable(str(self._home))
         except OSError as error:
             raise SandboxError(texts_safety.disk_problem(str(self._home), code_of(error))) from error
 

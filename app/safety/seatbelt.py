@@ -15,12 +15,13 @@ _READABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """`home` lies in a masked folder, and is granted all the same."""
+    """`home` lies in a masked folder, and is granted all the same. `port`: of a proxy on the loopback."""
 
     writable: Sequence[Path]
     readable: Sequence[Path]
     masked: Sequence[Path]
     home: Path
+    port: int | None = None
 
 
 def confined(argv: Sequence[str], grounds: Grounds) -> list[str]:
@@ -45,6 +46,7 @@ def profile(grounds: Grounds) -> str:
             *([f"(deny file-read* file-write* {_subpaths(map(str, grounds.masked))})"] if grounds.masked else []),
             f"(allow file-read* file-write* {_subpaths([str(grounds.home)])})",
             "(deny file-write-setugid network*)",
+            *([f'(allow network-outbound (remote ip "localhost:{grounds.port}"))'] if grounds.port else []),
         ]
     )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import os
 import stat
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import BinaryIO, TypeVar
 from app.core import texts_safety as texts
 from app.core.contracts import Entry, FileText
 from app.core.errors import WorkspaceError
-from app.safety import diskfile
+from app.safety import diskfile, names
 from app.safety.bounds import Bounds
-from app.safety.paths import Place, code_of, encodable, locate
+from app.safety.hardlinks import HardLinks
+from app.safety.paths import Place, code_of, locate
 from app.safety.survey import DiskSurvey
 from app.safety.textfile import Replacement, TextFormat, Window, binary_kind, read_window
 
@@ -29,10 +31,20 @@ T = TypeVar("T")
 
 
 class Workspace:
-    """`roots` are folders, `files` single files outside them (the memory), `hidden` is masked inside too."""
+    """`roots` are folders, `files` single files outside them (the memory), `hidden` is masked inside too.
 
-    def __init__(self, roots: Sequence[Path], hidden: Sequence[Path] = (), files: Sequence[Path] = ()) -> None:
+    `homes`: where package managers may keep what they link into a project.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        hidden: Sequence[Path] = (),
+        files: Sequence[Path] = (),
+        homes: Sequence[Path] = (),
+    ) -> None:
         self._bounds = Bounds(roots, files, hidden)
+        self._links = HardLinks(self._bounds, homes)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="nanobot-files")
         self.survey = DiskSurvey(self._bounds)
         self.bounds = self._bounds
@@ -71,8 +83,14 @@ class Workspace:
         except OSError as error:
             raise WorkspaceError(texts.disk_problem(path, code_of(error))) from error
 
+    @contextmanager
+    def _opened(self, place: Place) -> Generator[BinaryIO, None, None]:
+        with diskfile.opened(place) as file:
+            self._links.check(place, file)
+            yield file
+
     def _read(self, path: str, base: Path, offset: int, limit: int) -> FileText:
-        with self._at(path, base) as place, diskfile.opened(place) as file:
+        with self._at(path, base) as place, self._opened(place) as file:
             head = file.read(_HEAD)
             _refuse_binary(path, head, os.fstat(file.fileno()).st_size)
             form = TextFormat.of(head)
@@ -80,15 +98,17 @@ class Workspace:
             return _shown(read_window(file, form.encoding, offset, limit), offset)
 
     def _write(self, path: str, base: Path, content: str) -> str:
-        _refuse_unwritable(path, content)
+        _refuse_unwritable(content)
+        if path.endswith("/"):
+            raise WorkspaceError(texts.is_a_folder(path))
         with self._at(path, base, create=True) as place:
             diskfile.check_writable(place)
             if place.info is None:
-                diskfile.replace(place, content.encode())
+                diskfile.replace(place, _fitting(path, content.encode()))
                 return texts.CREATED
-            with diskfile.opened(place) as file:
+            with self._opened(place) as file:
                 form = TextFormat.of(file.read(_HEAD))
-            diskfile.replace(place, form.encode(content))
+            diskfile.replace(place, _fitting(path, form.encode(content)))
             return texts.REPLACED
 
     def _edit(self, path: str, base: Path, old: str, new: str) -> int:
@@ -96,17 +116,17 @@ class Workspace:
             raise WorkspaceError(texts.EMPTY_OLD)
         if old == new:
             raise WorkspaceError(texts.SAME_TEXT)
-        _refuse_unwritable(path, new)
+        _refuse_unwritable(new)
         with self._at(path, base) as place:
             diskfile.check_writable(place)
-            with diskfile.opened(place) as file:
+            with self._opened(place) as file:
                 data = _whole(path, file)
             form = TextFormat.of(data)
             text = _decoded(path, form, data)
             replacement = Replacement(text, old)
             position = _the_only_one(path, replacement, text)
             changed = replacement.apply(position, new, crlf=bool(form.crlf))
-            diskfile.replace(place, form.bom + changed.encode(form.encoding, form.lossless))
+            diskfile.replace(place, _fitting(path, form.bom + changed.encode(form.encoding, form.lossless)))
             return replacement.line_of(position)
 
     def _list_dir(self, path: str, base: Path, limit: int) -> tuple[Sequence[Entry], int]:
@@ -115,22 +135,31 @@ class Workspace:
                 diskfile.regular(place)  # says which names are close
             elif not stat.S_ISDIR(place.info.st_mode):
                 raise WorkspaceError(texts.not_a_folder(path))
-            return _entries(place, self._bounds.hides, limit)
+            hides = self._bounds.hides if self._bounds.hides_below(place.real) else None
+            with diskfile.listed(place) as found:
+                return _entries(found, lambda entry: _is_shown(entry, place, hides), limit)
 
 
-def _entries(place: Place, hides: Callable[[Path], bool], limit: int) -> tuple[list[Entry], int]:
+def _entries(
+    found: Iterator[os.DirEntry[str]], is_shown: Callable[[os.DirEntry[str]], bool], limit: int
+) -> tuple[list[Entry], int]:
     """Folders first, then by name. Links are not followed: what they lead to is not told."""
-    device = place.info.st_dev if place.info else 0
-    masked = {inode for dev, inode in place.ids if dev == device}
-    descriptor = place.open_folder() if place.folder is not None else None
-    try:
-        with os.scandir(place.name if descriptor is None else descriptor) as found:
-            visible = [e for e in found if not hides(place.real / e.name) and e.inode() not in masked]
-            visible.sort(key=lambda e: (not e.is_dir(follow_symlinks=False), e.name))
-            return [_entry(e) for e in visible[:limit]], len(visible)
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
+    total = 0
+
+    def counted() -> Iterator[os.DirEntry[str]]:
+        nonlocal total
+        for entry in filter(is_shown, found):
+            total += 1
+            yield entry
+
+    first = heapq.nsmallest(limit, counted(), key=lambda e: (not e.is_dir(follow_symlinks=False), e.name))
+    return [_entry(e) for e in first], total
+
+
+def _is_shown(entry: os.DirEntry[str], place: Place, hides: Callable[[Path], bool] | None) -> bool:
+    masked = place.info is not None and (place.info.st_dev, entry.inode()) in place.ids
+    by_name = hides is not None and hides(place.real / entry.name)
+    return not (masked or by_name or names.is_temporary(entry.name))
 
 
 def _entry(entry: os.DirEntry[str]) -> Entry:
@@ -159,11 +188,15 @@ def _refuse_binary(path: str, head: bytes, size: int) -> None:
         raise WorkspaceError(texts.binary_file(path, kind or texts.unknown_kind(Path(path).suffix), size))
 
 
-def _refuse_unwritable(path: str, content: str) -> None:
-    if not encodable(content):
+def _refuse_unwritable(content: str) -> None:
+    if not names.encodable(content):
         raise WorkspaceError(texts.NOT_UNICODE)
-    if len(content) > MAX_WHOLE:
-        raise WorkspaceError(texts.too_large(path, len(content), MAX_WHOLE))
+
+
+def _fitting(path: str, data: bytes) -> bytes:
+    if len(data) > MAX_WHOLE:
+        raise WorkspaceError(texts.too_large(path, len(data), MAX_WHOLE))
+    return data
 
 
 def _whole(path: str, file: BinaryIO) -> bytes:

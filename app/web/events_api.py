@@ -6,7 +6,8 @@ misses nothing. `working`, `idle`, `delta`, `reset` and `status` are shown while
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Annotated
 
@@ -19,8 +20,9 @@ from starlette.types import Receive, Scope, Send
 from app.core import texts_web
 from app.core.context import check_session_id
 from app.core.contracts import LiveEvent
-from app.core.events import Line
+from app.core.events import CommandLine, Line, UserLine
 from app.core.live import Subscription
+from app.core.redacted import Redact, clean
 from app.web.parts import BY_TOKEN, PartsHere, WebParts, web_state
 from app.web.problems import problems
 
@@ -62,17 +64,18 @@ async def events(
 
 async def _events(request: Request, parts: WebParts, session_id: str, last: int) -> AsyncGenerator[bytes]:
     """Subscribed before it reads, so there is no gap; lines that were read are not repeated."""
-    live, access = web_state(request).live, web_state(request).access
+    live, access, redact = web_state(request).live, web_state(request).access, parts.redactor.redact
     with _subscribed(request, parts, session_id) as subscription:
         yield format_sse_event(retry=_RETRY_MS)
-        for line in await parts.store.read_lines(session_id, after=last):
-            last = line.seq
-            yield _line_event(line)
+        old = await parts.store.read_lines(session_id, after=last)
+        for event in await asyncio.to_thread(_line_events, old, redact):
+            yield event
+        last = max([last, *(line.seq for line in old)])
         # No await between these two: the snapshot is exactly what came before and with `missed`.
         missed, snapshot = subscription.waiting(), live.snapshot(session_id)
         for line in _newer(missed, last):
             last = line.seq
-            yield _line_event(line)
+            yield _line_event(line, redact)
         for event in snapshot:
             yield _event(event)
         async for event in _arriving(subscription):
@@ -84,7 +87,7 @@ async def _events(request: Request, parts: WebParts, session_id: str, last: int)
                 yield _event(event)
             elif event.line.seq > last:
                 last = event.line.seq
-                yield _line_event(event.line)
+                yield _line_event(event.line, redact)
 
 
 @contextmanager
@@ -116,15 +119,21 @@ def _newer(events: list[LiveEvent], last: int) -> Iterator[Line]:
     return (event.line for event in events if event.line is not None and event.line.seq > last)
 
 
-def line_json(line: Line) -> dict[str, object]:
-    """Without a provider's opaque blocks: nobody can read them."""
+def line_json(line: Line, redact: Redact) -> dict[str, object]:
+    """Without a provider's opaque blocks: nobody can read them. The log keeps a reply's calls as they are."""
     data = line.model_dump(mode="json", exclude_defaults=True, exclude={"native"})
+    if not isinstance(line, UserLine | CommandLine):
+        data = {name: clean(value, redact) for name, value in data.items()}
     head: dict[str, object] = {"seq": line.seq, "ts": line.ts, "turn": line.turn, "type": line.type}
     return head | data
 
 
-def _line_event(line: Line) -> bytes:
-    return format_sse_event(data_str=to_json(line_json(line)).decode(), event="line", id=str(line.seq))
+def _line_event(line: Line, redact: Redact) -> bytes:
+    return format_sse_event(data_str=to_json(line_json(line, redact)).decode(), event="line", id=str(line.seq))
+
+
+def _line_events(lines: Sequence[Line], redact: Redact) -> list[bytes]:
+    return [_line_event(line, redact) for line in lines]
 
 
 def _event(event: LiveEvent) -> bytes:

@@ -13,7 +13,7 @@ from app.core import texts_web
 from app.web import csrf
 from app.web.csrf import CheckedForm
 from app.web.gate import LOGIN, SETUP
-from app.web.parts import AccessHere
+from app.web.parts import AccessHere, PartsHere
 from app.web.passwords import LONGEST, SHORTEST, unfit
 from app.web.rendering import page
 
@@ -35,7 +35,11 @@ async def login_form(request: Request, access: AccessHere, a: str = "") -> Respo
 
 @router.post(LOGIN, dependencies=[CheckedForm])
 async def login(
-    request: Request, access: AccessHere, password: Annotated[str, Form()] = "", a: Annotated[str, Form()] = ""
+    request: Request,
+    parts: PartsHere,
+    access: AccessHere,
+    password: Annotated[str, Form()] = "",
+    a: Annotated[str, Form()] = "",
 ) -> Response:
     guesser, stranger = access.guesser(request)
     if wait := access.attempts.wait(guesser, stranger=stranger):
@@ -44,6 +48,7 @@ async def login(
         await asyncio.sleep(FAILURE_SECONDS)
         return page(request, "login.html", 403, after=a, error=texts_web.WRONG_PASSWORD)
     access.attempts.forgive(guesser)
+    parts.redactor.add([password])  # only its hash is stored
     response = RedirectResponse(_after(a), 303)
     await access.log_in(request, response)
     csrf.renew(request, response, secure=access.hosts.is_https(request))
@@ -68,6 +73,7 @@ async def setup_form(request: Request, access: AccessHere) -> Response:
 @router.post(SETUP, dependencies=[CheckedForm])
 async def setup(
     request: Request,
+    parts: PartsHere,
     access: AccessHere,
     code: Annotated[str, Form()] = "",
     password: Annotated[str, Form()] = "",
@@ -91,6 +97,7 @@ async def setup(
         return refuse(403, texts_web.WRONG_CODE)
     response = RedirectResponse("/", 303)
     if await access.choose_password(password):
+        parts.redactor.add([password])
         await access.log_in(request, response)
     return response
 

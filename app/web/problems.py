@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from app.core import texts_web
 from app.core.errors import ConfigError, SessionError, StorageError
 from app.web.headers import HEADERS
+from app.web.parts import web_parts
 from app.web.rendering import page
 
 
@@ -29,6 +30,7 @@ def problems(*more: int) -> dict[int | str, dict[str, object]]:
 
 
 def problem(request: HTTPConnection, status: int, text: str) -> Response:
+    text = web_parts(request).redactor.redact(text)
     if request.scope["path"].startswith("/api/"):
         return JSONResponse({"error": text}, status)
     return page(request, "problem.html", status=status, text=text)

@@ -114,6 +114,7 @@ async def change_password(
             return await _page(request, parts, 403, password_error=texts_web.WRONG_PASSWORD)
         access.attempts.forgive(guesser)
     await access.change_password(password)
+    parts.redactor.add([password])
     response = RedirectResponse("/configuracion?guardado=contrasena", 303)
     await access.log_in(request, response)
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 
 from fastapi import APIRouter, HTTPException, Request
@@ -35,4 +36,6 @@ async def session(session_id: str, parts: PartsHere) -> dict[str, object]:
     lines = await parts.store.read_lines(check_session_id(session_id))
     if not lines:
         raise HTTPException(404, texts_web.NO_SUCH_SESSION)
-    return {"session_id": session_id, "lines": [line_json(line) for line in lines]}
+    redact = parts.redactor.redact
+    shown = await asyncio.to_thread(lambda: [line_json(line, redact) for line in lines])
+    return {"session_id": session_id, "lines": shown}

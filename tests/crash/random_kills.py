@@ -120,18 +120,22 @@ class RandomKills:
             seen = len(self._telegram.calls)
             with suppress(AssertionError):  # none came
                 await self._telegram.wait_until(lambda: len(self._telegram.calls) > seen or None, 3)
+        self._check_alive(process)
         if self._chance.random() < 0.3:
             process.send_signal(signal.SIGSTOP)
             self.report.stops += 1
             await asyncio.sleep(self._chance.random() * 1.5)
             process.send_signal(signal.SIGCONT)
             await asyncio.sleep(self._chance.random() * 0.2)
-        if process.returncode is not None:
-            raise AssertionError(f"it left with {process.returncode}: {self._tail()}")
+        self._check_alive(process)
         process.kill()
         await process.wait()
         self.report.kills += 1
         return await self._start()
+
+    def _check_alive(self, process: asyncio.subprocess.Process) -> None:
+        if process.returncode is not None:
+            raise AssertionError(f"it left with {process.returncode}: {self._tail()}")
 
     async def _start(self) -> asyncio.subprocess.Process:
         env = {

@@ -204,6 +204,8 @@ HOSTILE = {
     "runs of ticks": "a".join("`" * length for length in range(1, 245)),
     "brackets": much("["),
     "links": much("[a](http://x"),
+    "images": much("![a](http://x"),
+    "exclamations": much("!["),
     "parentheses": "[a](http://" + much("(a)"),
     "dots": "https://" + much("."),
     "escapes": much("\\*"),
@@ -239,6 +241,7 @@ async def test_what_a_model_writes_is_formatted_and_inert(browser: Browser, tmp_
     answer = f"""# Título {NASTY}
 
 Un [enlace](https://example.com/a_b), [otro](javascript:window.hurt=1), [más](data:text/html,x) y https://example.org/x_y.
+![gráfico](https://example.net/p?d=1) ![](javascript:1)
 
 1. uno con `código {NASTY}`
    - dentro **de {NASTY}**
@@ -264,7 +267,9 @@ Un [enlace](https://example.com/a_b), [otro](javascript:window.hurt=1), [más](d
         assert await bubble.locator("a").evaluate_all("nodes => nodes.map((n) => [n.href, n.rel])") == [
             ["https://example.com/a_b", "noopener noreferrer nofollow"],
             ["https://example.org/x_y", "noopener noreferrer nofollow"],
+            ["https://example.net/p?d=1", "noopener noreferrer nofollow"],
         ]
+        await expect(bubble).to_contain_text("gráfico: https://example.net/p?d=1")  # seen, and not loaded
         assert await bubble.locator("ol > li").count() == 2
         await expect(bubble.locator("ol ul strong")).to_have_text(f"de {NASTY}")
         await expect(bubble.locator("td strong")).to_have_text("c")

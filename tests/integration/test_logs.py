@@ -14,9 +14,9 @@ import logging
 from loguru import logger
 from app.config import Settings
 from app.logs import set_up_logs
-from app.safety.redaction import SecretRedactor
+from app.safety.answers import Redaction
 settings = Settings(_env_file=None, dashboard_password={PASSWORD!r}, log_level="INFO")
-set_up_logs(settings, SecretRedactor(settings.secrets()))
+set_up_logs(settings, Redaction(settings.secrets()))
 logger.info("ours {KEY}")
 logging.getLogger("groq").warning("theirs %s {{braces}}", {KEY!r})
 logging.getLogger("groq").warning("wrong format %d", {KEY!r})

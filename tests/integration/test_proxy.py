@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
-import stat
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -25,6 +27,7 @@ from app.safety.proxy_rules import ProxyLimits
 CERTIFICATE = Path(__file__).parents[1] / "security/urls/site.crt"
 KEY = CERTIFICATE.with_name("site.key")
 HOSTS = ["example.com", "*.example.org"]
+ROOT = sys.platform == "linux" and os.geteuid() == 0
 
 
 def loopback(address: IPAddress) -> bool:
@@ -41,6 +44,7 @@ class Sites:
     asked: list[str] = field(default_factory=list)
     plain: int = 0
     tls: int = 0
+    proxy: str = ""
 
     async def lookup(self, host: str, port: int) -> Sequence[str]:
         self.asked.append(host)
@@ -93,14 +97,14 @@ Make = Callable[..., Awaitable[FilteringProxy]]
 
 
 @pytest.fixture
-async def make(sites: Sites, tmp_path: Path) -> AsyncIterator[Make]:
+async def make(sites: Sites) -> AsyncIterator[Make]:
     made: list[FilteringProxy] = []
 
     async def build(limits: ProxyLimits | None = None, *, dialer: Dialer | None = None) -> FilteringProxy:
         dialer = dialer or Dialer(loopback, sites.lookup)
         proxy = FilteringProxy(HOSTS, dialer=dialer, limits=limits, ports=(sites.tls, sites.plain))
         made.append(proxy)
-        await proxy.listen(tmp_path / "proxy.sock")
+        sites.proxy = await proxy.listen()
         return proxy
 
     yield build
@@ -124,11 +128,11 @@ class Connection:
 
 
 @pytest.fixture
-async def dial(tmp_path: Path) -> AsyncIterator[Callable[[], Awaitable[Connection]]]:
+async def dial(sites: Sites) -> AsyncIterator[Callable[[], Awaitable[Connection]]]:
     opened: list[Connection] = []
 
     async def connect() -> Connection:
-        connection = Connection(*await asyncio.open_unix_connection(tmp_path / "proxy.sock"))
+        connection = Connection(*await asyncio.open_unix_connection(sites.proxy))
         opened.append(connection)
         return connection
 
@@ -140,7 +144,7 @@ async def dial(tmp_path: Path) -> AsyncIterator[Callable[[], Awaitable[Connectio
 Dial = Callable[[], Awaitable[Connection]]
 trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Unix sockets")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Unix sockets without a file")
 
 
 def get(proxy: str, url: str, data: bytes | None = None) -> str:
@@ -214,10 +218,55 @@ async def test_a_tunnel_carries_both_ways(make: Make, sites: Sites, dial: Dial) 
         assert await line.reader.readexactly(len(text)) == text
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
-async def test_the_socket_is_closed_to_others(make: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["plain", "half-closed tunnel"])
+async def test_the_end_of_a_long_answer_waits_for_a_slow_reader(make: Make, sites: Sites, way: str) -> None:
     await make()
-    assert stat.S_IMODE((tmp_path / "proxy.sock").stat().st_mode) == 0o600
+    body = os.urandom(3_000_000)
+    sites.answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    def read() -> bytes:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(sites.proxy)
+            if way == "plain":
+                line.sendall(b"GET http://example.com:%d/ HTTP/1.1\r\nHost: x\r\n\r\n" % sites.plain)
+                return slowly(line.recv)
+            line.sendall(b"CONNECT example.com:%d HTTP/1.1\r\nHost: x\r\n\r\n" % sites.tls)
+            line.recv(999)
+            with trusting.wrap_socket(line, server_hostname="example.com", suppress_ragged_eofs=True) as secure:
+                secure.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                socket.socket.shutdown(secure, socket.SHUT_WR)
+                return slowly(secure.recv)
+
+    assert (await asyncio.to_thread(read)).endswith(body[-1000:])
+
+
+def slowly(recv: Callable[[int], bytes]) -> bytes:
+    whole = b""
+    while data := recv(65_536):
+        whole += data
+        time.sleep(0.005)
+    return whole
+
+
+async def test_other_users_are_not_let_in(make: Make, sites: Sites) -> None:
+    await make()
+    request = f"GET http://example.com:{sites.plain}/ HTTP/1.0\r\nHost: x\r\n\r\n"
+    code = f"""
+import os, socket, sys
+os.setresuid(*[int(sys.argv[1])] * 3)
+with socket.socket(socket.AF_UNIX) as s:
+    s.connect({sites.proxy!r}); s.sendall({request.encode()!r}); print(s.recv(999))
+"""
+    said: list[str] = []
+    for user in ("0", "65533") if ROOT else (str(os.geteuid()),):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-S", "-c", code, user, stdout=-1, stderr=-2
+        )
+        said.append((await process.communicate())[0].decode())
+    assert "200 OK" in said[0]
+    ends = ("b''", "ConnectionResetError", "BrokenPipeError")
+    assert all(any(end in text for end in ends) for text in said[1:])
+    assert sites.callers == 1
 
 
 # ---------------------------------------------------------------- what does not
@@ -240,16 +289,16 @@ async def test_other_hosts_are_refused_by_name(make: Make, sites: Sites, dial: D
         answer = await (await dial()).says(request.encode())
         assert answer.startswith((b"HTTP/1.1 403 ", b"HTTP/1.1 400 ", b"HTTP/1.1 502 ")), answer
         if host == "evil.com":
-            assert answer.startswith(b"HTTP/1.1 403 evil.com no esta entre los sitios permitidos a esta orden.\r\n")
-            assert "«evil.com» no está entre los sitios permitidos" in answer.decode()
-            assert proxy.refusals == ["«evil.com» no está entre los sitios permitidos a esta orden."]
+            assert answer.startswith(b"HTTP/1.1 403 La red no permitio: evil.com (no esta en NETWORK_HOSTS).\r\n")
+            assert "«evil.com» (no está en NETWORK_HOSTS)" in answer.decode()
+            assert proxy.refusals == ["La red no permitió: «evil.com» (no está en NETWORK_HOSTS)."]
     assert (sites.asked, sites.callers) == ([], 0)
 
 
 async def test_why_it_is_refused_arrives_however_much_was_sent(make: Make, sites: Sites, dial: Dial) -> None:
     await make()
     head = b"POST http://evil.com:%d/ HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n" % sites.plain
-    assert "«evil.com» no está" in (await (await dial()).says(head + b"x" * 400_000)).decode()
+    assert "«evil.com» (no está" in (await (await dial()).says(head + b"x" * 400_000)).decode()
 
 
 async def test_other_ports_are_refused(make: Make, sites: Sites, dial: Dial) -> None:
@@ -435,13 +484,14 @@ async def test_it_all_ends_with_the_grant(make: Make, sites: Sites, dial: Dial) 
     await proxy.aclose()
 
 
-async def test_closing_ends_what_is_open(make: Make, sites: Sites, dial: Dial, tmp_path: Path) -> None:
+async def test_closing_ends_what_is_open(make: Make, sites: Sites, dial: Dial) -> None:
     proxy = await make()
     line = await dial()
     await line.connect("example.com", sites.tls)
     await proxy.aclose()
     assert await line.reader.read(-1) == b""
-    assert not (tmp_path / "proxy.sock").exists()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_unix_connection(sites.proxy)
     with pytest.raises(OSError):
         await dial()
 

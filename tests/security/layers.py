@@ -106,11 +106,11 @@ def cell(layer: Kind, uid: int, version: int = 0) -> Iterator[Cell]:
         folder = Path(tempfile.mkdtemp(prefix="nanobot-capas-", dir=os.environ.get("NANOBOT_TEST_DIR")))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         bait = _bait(stack, folder, uid)
-        yield Cell(layer, uid, folder, stack.enter_context(_helper(uid, folder, version)), bait)
+        yield Cell(layer, uid, folder, stack.enter_context(helper_for(uid, folder, version)), bait)
 
 
 @contextmanager
-def _helper(uid: int, folder: Path, version: int) -> Iterator[Helper]:
+def helper_for(uid: int, folder: Path, version: int) -> Iterator[Helper]:
     from app.safety.helper import Helper
 
     process = None
@@ -121,11 +121,31 @@ def _helper(uid: int, folder: Path, version: int) -> Iterator[Helper]:
             started(f"landlock.abi = lambda: {version}" if version else "", uid), str(folder / "casa-herramientas")
         )
     try:
-        yield helper
+        with _few_processes(helper):
+            yield helper
     finally:
         helper.close()
         if process:
             process.wait()
+
+
+@contextmanager
+def _few_processes(helper: Helper) -> Iterator[None]:
+    """A net below the tests, where there are cgroups: a bomb that is not stopped does not take the machine along."""
+    folder = Path("/sys/fs/cgroup/pids/nanobot-pruebas")
+    pid = last_started() if helper.privileged else _pid_of(helper)
+    if ROOT and folder.parent.is_dir():
+        with suppress(OSError):
+            folder.mkdir(exist_ok=True)
+            (folder / "pids.max").write_text("3000")
+            (folder / "cgroup.procs").write_text(str(pid))
+    yield
+
+
+def _pid_of(helper: Helper) -> int:
+    """Of a helper that is started only when it is needed."""
+    helper._connected()
+    return helper.pid or 0
 
 
 def started(change: str, uid: int) -> int:

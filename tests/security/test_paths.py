@@ -19,6 +19,7 @@ import pytest
 
 from app.core.errors import WorkspaceError
 from app.safety.workspace import Workspace
+from tests.security.paths.corpus import REFUSED_NAMES
 
 SECRET = "lo que nadie debe leer"
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX files")
@@ -47,10 +48,12 @@ class House:
         )
 
 
-@pytest.fixture(params=["openat", "realpath"])
+@pytest.fixture(params=["openat2", "walk", "realpath"])
 def house(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> House:
     if request.param == "realpath":
         monkeypatch.setattr("app.safety.paths.BY_DESCRIPTOR", False)
+    elif request.param == "walk":
+        monkeypatch.setattr("app.safety.openat2.works", lambda: False)
     outside, root = tmp_path / "afuera", tmp_path / "raíz"
     project = root / "proyecto"
     for folder in (outside / "sub", project, root / "nanobot", tmp_path / "raíz2"):
@@ -308,10 +311,11 @@ async def test_one_root_reaches_another(tmp_path: Path) -> None:
         assert (await workspace.read(path, one)).text == "hola"
 
 
-@pytest.mark.parametrize("name", ["aux.c", "NUL", "con", "Com1.txt", "lpt9.log", "PRN ", "carpeta/aux/x"])
+@pytest.mark.parametrize("name", REFUSED_NAMES)
 async def test_names_that_windows_reserves_are_not_created(house: House, name: str) -> None:
     with pytest.raises(WorkspaceError, match="Windows"):
         await house.workspace.write(name, house.project, "x")
+    assert os.listdir(house.project) == [], "no folder is made for a file that is not"
 
 
 @posix

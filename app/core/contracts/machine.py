@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -56,13 +57,40 @@ class Sandbox(Protocol):
 class RunLimits:
     """`seconds` of wall time, `output_bytes` kept (beginning and end). `env`: added to the clean environment.
 
-    `proxy`: path of the Unix socket of a filtering HTTP proxy, the only way to the network. None: no network.
+    `proxy`: of a Grant, the only way to the network. None: no network, if the command is confined.
+    `lasting`: it may leave what later runs outside its confinement (hooks, CI files…): somebody was asked.
     """
 
     seconds: float = 60.0
     output_bytes: int = 30_000
     env: dict[str, str] = field(default_factory=dict[str, str])
     proxy: str | None = None
+    lasting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """`proxy`: where a filtering HTTP proxy waits for one command: a Unix socket, on macOS a URL with its password.
+
+    `env`: for that command. `refusals`: what was not let through so far, each a Spanish sentence.
+    """
+
+    proxy: str
+    env: Mapping[str, str]
+    refusals: Sequence[str]
+
+
+class Network(Protocol):
+    """The internet as confined commands may see it: some sites, and never this machine or a private network."""
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """The sites: exact names, and `*.name` for everything below a name."""
+        ...
+
+    def grant(self, seconds: float) -> AbstractAsyncContextManager[Grant]:
+        """For one command, and for `seconds` at most. Raises SandboxError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +153,21 @@ class Fetcher(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Clones(Protocol):
+    """Which files of the workspace are other people's: the repositories that the agent has cloned."""
+
+    async def origin(self, paths: Sequence[Path], *, around: bool = False) -> str:
+        """Whose the first is that is not the owner's, in a few words of Spanish; '' when all are.
+
+        `around`: a folder that holds such files counts as well.
+        """
+        ...
+
+    def watching(self, folder: Path) -> AbstractAsyncContextManager[None]:
+        """Repositories that appear meanwhile, in the workspace or below `folder`, were cloned."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     name: str
@@ -147,8 +190,32 @@ class Surroundings(Protocol):
         ...
 
 
+class TextStream(Protocol):
+    """A text that arrives in pieces, made fit to be shown at once: what may yet become a secret is held back."""
+
+    def feed(self, piece: str) -> str:
+        """What can be shown now."""
+        ...
+
+    def pause(self) -> str:
+        """What can be shown when the next piece takes its time."""
+        ...
+
+    def end(self) -> str:
+        """The rest."""
+        ...
+
+
 class Redactor(Protocol):
     def redact(self, text: str) -> str: ...
+
+    def redact_answer(self, text: str) -> str:
+        """For people: an address that carries a secret away, in whatever form, is hidden as well."""
+        ...
+
+    def stream(self) -> TextStream:
+        """For an answer that arrives in pieces."""
+        ...
 
     def add(self, values: Iterable[str]) -> None:
         """Hides these, too, from now on."""

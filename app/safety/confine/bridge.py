@@ -13,6 +13,8 @@ import struct
 import threading
 from contextlib import suppress
 
+from app.safety.confine.variables import through
+
 PORT = 3128  # inside a network of its own; elsewhere the system chooses one
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _CHUNK = 65_536
@@ -61,9 +63,7 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 
 
 def environment(port: int) -> dict[str, str]:
-    url = f"http://127.0.0.1:{port}"
-    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-    return dict.fromkeys((*names, *map(str.lower, names)), url) | {"NO_PROXY": "", "no_proxy": ""}
+    return through(f"http://127.0.0.1:{port}")
 
 
 def port_of(listener: int) -> int:

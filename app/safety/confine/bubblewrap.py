@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from app.safety.confine.mask import lies_in, passages
+from app.safety.confine.mask import closed, entries, lies_in, passages
 from app.safety.confine.plan import Plan
 from app.safety.confine.secrets import secrets_of_the_system
 
@@ -56,15 +56,35 @@ def _tree(plan: Plan, source: Source) -> list[str]:
     mounts["/var/tmp"] = ["--symlink", "/tmp", "/var/tmp"]
     mounts["/run"] = ["--dir", "/run"]
     mounts |= {path: ["--ro-bind", source(path), path] for path in plan.readable}
+    shut = [folder for folder in closed(plan.masked) if any(lies_in(folder, path) for path in plan.writable)]
     for path in (*plan.writable, plan.home):
-        for step in (*passages(path, plan.masked), path):
+        for step in _steps(path, plan.masked, shut):
             mounts[step] = ["--bind", source(step), step]
+    mounts |= {path: ["--bind", source(path), path] for path in _of_home(plan)}
     visible = (*plan.writable, *plan.readable, plan.home)
-    masks = [mask for mask in plan.masked if any(lies_in(mask, path) for path in visible)]
+    masks = [m for m in plan.masked if any(lies_in(m, path) for path in visible) and _can_be_covered(m)]
     mounts |= {mask: _nothing(mask) for mask in masks if mask not in mounts}
     ordered = sorted(mounts.items(), key=lambda item: item[0].rstrip("/").count("/"))
-    closed = ["/dev", *(mask for mask in masks if os.path.isdir(mask)), "/"]
-    return [word for _, words in ordered for word in words] + [w for path in closed for w in ("--remount-ro", path)]
+    read_only = ["/dev", *shut, *(mask for mask in masks if os.path.isdir(mask)), "/"]
+    return [word for _, words in ordered for word in words] + [w for path in read_only for w in ("--remount-ro", path)]
+
+
+def _steps(folder: str, masked: Sequence[str], shut: Sequence[str]) -> Iterator[str]:
+    """What is attached one by one: what must not be moved away, and what stands in a folder that is shut."""
+    yield folder
+    yield from (step for step in passages(folder, masked) if os.path.isdir(step))
+    for closed_one in shut:
+        if lies_in(closed_one, folder):
+            yield from entries(closed_one, masked)
+
+
+def _of_home(plan: Plan) -> Sequence[str]:
+    """Its tmp cannot be replaced: the next command's /tmp is made of it."""
+    return [path] if os.path.isdir(path := f"{plan.home}/tmp") and not os.path.islink(path) else []
+
+
+def _can_be_covered(mask: str) -> bool:
+    return os.path.exists(mask) and not os.path.islink(mask)
 
 
 def _system(path: str) -> Mapping[str, list[str]]:
@@ -80,7 +100,7 @@ def _nothing(path: str) -> list[str]:
 
 def _scratch(plan: Plan, source: Source) -> list[str]:
     """/tmp is the commands' own, and stays from one to the next; in memory when something granted lies below."""
-    if any(lies_in(path, "/tmp") for path in (*plan.writable, *plan.readable, plan.home)):
+    if not _of_home(plan) or any(lies_in(path, "/tmp") for path in (*plan.writable, *plan.readable, plan.home)):
         return ["--size", str(_SCRATCH), "--perms", "1777", "--tmpfs", "/tmp"]
     return ["--bind", source(f"{plan.home}/tmp"), "/tmp"]
 

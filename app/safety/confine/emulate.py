@@ -22,25 +22,29 @@ from contextlib import suppress
 
 from app.safety.confine import tree
 from app.safety.confine.filters import NUMBERS
-from app.safety.confine.mask import inside, is_masked, lies_in
+from app.safety.confine.owner import Owner, change_mode, change_times, folders, is_inside
 from app.safety.confine.plan import Plan
 from app.safety.confine.syscalls import call
 
 _RECEIVE, _SEND, _STILL_VALID = 0xC0502100, 0xC0182101, 0x40082102
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, number, architecture, ip, arguments
 _ANSWER = struct.Struct("=QqiI")
+_CONTINUE = 1
+_MULTIPLIES = {"clone", "fork", "vfork"}
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = -100, 0x100, 0x1000
 _PATH_MAX = 4096
 _NAMES = {number: name for name, number in NUMBERS.items() if number is not None}
 
 
 class Emulator:
-    """Has to be of the same user as the command, and outside its confinement."""
+    """Has to be of the same user as the command, and outside its confinement. `other`: for files of the server's."""
 
-    def __init__(self, listener: int, plan: Plan, port: int | None) -> None:
+    def __init__(self, listener: int, plan: Plan, port: int | None, other: Owner | None = None) -> None:
         self._listener = listener
+        self._other = other
         self._port = port
-        self._folders = [(path, inside(path, plan.masked)) for path in (*plan.writable, plan.home)]
+        self._most = tree.all_tasks() + plan.ceilings.processes
+        self._folders = folders(plan)
         self._calls: dict[str, Callable[[_Caller, Sequence[int]], None]] = {
             "chmod": lambda who, a: self._mode(who, _AT_FDCWD, a[0], a[1]),
             "fchmod": lambda who, a: self._mode(who, _signed(a[0]), 0, a[1]),
@@ -68,9 +72,16 @@ class Emulator:
                     continue
                 return
             identity, pid, _, number, _, _, *arguments = _NOTIFICATION.unpack(request)
-            failure = self._answer(identity, pid, _NAMES.get(number, ""), arguments)
+            name = _NAMES.get(number, "")
+            if name in _MULTIPLIES:  # its arguments are numbers, and the filter has seen them
+                failure, goes_on = self._crowded(), _CONTINUE
+            else:
+                failure, goes_on = self._answer(identity, pid, name, arguments), 0
             with suppress(OSError):
-                fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(identity, 0, -failure, 0))
+                fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(identity, 0, -failure, 0 if failure else goes_on))
+
+    def _crowded(self) -> int:
+        return errno.EAGAIN if tree.all_tasks() >= self._most else 0
 
     def _is_over(self) -> bool:
         poll = select.poll()
@@ -92,7 +103,11 @@ class Emulator:
     def _mode(self, who: _Caller, folder: int, path: int, mode: int) -> None:
         descriptor = self._open(who.path(folder, path, empty=False), follow=True)
         try:
-            os.chmod(f"/proc/self/fd/{descriptor}", mode & 0o1777)
+            change_mode(descriptor, mode)
+        except PermissionError:
+            if self._other is None:
+                raise
+            self._other.change_mode(descriptor, mode)
         finally:
             os.close(descriptor)
 
@@ -101,8 +116,11 @@ class Emulator:
         name = who.path(folder, path, empty=bool(flags & _AT_EMPTY_PATH))
         descriptor = self._open(name, follow=not flags & _AT_SYMLINK_NOFOLLOW or not path)
         try:
-            buffer = None if times is None else ctypes.create_string_buffer(times, len(times))
-            call("utimensat", descriptor, b"", buffer, _AT_EMPTY_PATH)
+            change_times(descriptor, times)
+        except PermissionError:
+            if self._other is None:
+                raise
+            self._other.change_times(descriptor, times)
         finally:
             os.close(descriptor)
 
@@ -120,10 +138,9 @@ class Emulator:
 
     def _open(self, name: bytes, *, follow: bool) -> int:
         descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
-        real = os.readlink(f"/proc/self/fd/{descriptor}")
-        if not any(lies_in(real, granted) and not is_masked(real, masked) for granted, masked in self._folders):
+        if not is_inside(descriptor, self._folders):
             os.close(descriptor)
-            raise PermissionError(errno.EACCES, real)
+            raise OSError(errno.EACCES, "outside")
         return descriptor
 
     def _connect(self, who: _Caller, descriptor: int, address: int, length: int) -> None:

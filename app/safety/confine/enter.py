@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from app.safety.confine import bpf, bridge, bubblewrap, landlock, staging, tree
 from app.safety.confine.filters import seccomp
+from app.safety.confine.home import make_usable, trust_repositories
 from app.safety.confine.mask import inside, spread
 from app.safety.confine.plan import Plan
 from app.safety.confine.secrets import secrets_of_the_system
@@ -141,7 +142,8 @@ def _network_of_its_own(*, as_root: bool) -> None:
 def _in_place(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
     if plan.layer == "landlock-uid":
         become(users.tools, users.group)
-        os.makedirs(f"{plan.home}/tmp", exist_ok=True)  # the server cannot
+        make_usable(plan.home)  # the server cannot
+        trust_repositories(plan.home)
     os.chdir(plan.cwd)
     lose_everything()
     die_with_parent(parent)
@@ -149,12 +151,9 @@ def _in_place(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
         _place({}, ends.errors)
         os.execvpe(plan.argv[0], list(plan.argv), plan.env)
     landlock.restrict(_grants(plan), ends.port)
-    network = plan.proxy is not None
-    compiled = seccomp(plan.layer, network=network, landlock=landlock.abi())
-    notified = network or plan.layer == "landlock"
-    listener = bpf.install(compiled, listen=notified)
-    if notified:
-        _give(ends.gift, listener)
+    counted = os.geteuid() == 0
+    compiled = seccomp(plan.layer, network=plan.proxy is not None, landlock=landlock.abi(), counted=counted)
+    _give(ends.gift, bpf.install(compiled, listen=True))
     _place({}, ends.errors)
     os.execvpe(plan.argv[0], list(plan.argv), _environment(plan, ends.port or 0, {}))
 

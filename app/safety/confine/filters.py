@@ -38,7 +38,8 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "process_mrelease": (448, 448), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
     "ptrace": (101, 117), "request_key": (249, 218),
     # judged by their arguments
-    "clone": (56, 220), "clone3": (435, 435), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
+    "clone": (56, 220), "fork": (57, None), "vfork": (58, None), "clone3": (435, 435),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427), "ioctl": (16, 29), "openat2": (437, 437), "personality": (135, 92),
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "creat": (85, None),
     "mkdir": (83, None), "mkdirat": (258, 34), "mknod": (133, None), "mknodat": (259, 33), "open": (2, None),
@@ -49,9 +50,10 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "chown": (92, None), "lchown": (94, None), "fchownat": (260, 54), "utime": (132, None), "utimes": (235, None),
     "futimesat": (261, None), "utimensat": (280, 88), "setxattr": (188, 5), "lsetxattr": (189, 6),
     "removexattr": (197, 14), "lremovexattr": (198, 15), "setxattrat": (463, 463), "removexattrat": (466, 466),
-    "file_setattr": (469, 469), "truncate": (76, 45), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
+    "file_setattr": (469, 469), "truncate": (76, 45),
+    "fallocate": (285, 47), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
     "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
-    "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424),
+    "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424), "fcntl": (72, 25),
     "socketpair": (53, 199), "fchown": (93, 55), "fsetxattr": (190, 7), "fremovexattr": (199, 16),
 }  # fmt: skip
 _JUDGED = list(_NUMBERS).index("clone")
@@ -61,9 +63,13 @@ NUMBERS = {name: pair[0 if MACHINE == "x86_64" else 1] for name, pair in _NUMBER
 _NAMESPACES = 0x7E020000  # every CLONE_NEW* that clone() knows
 _SET_ID = 0o6000
 _CREATES = 0o100 | 0o20000000  # O_CREAT, __O_TMPFILE
+_PUNCH_HOLE = 2
 _FASTOPEN = 0x20000000  # connects without asking Landlock
 _IOCTLS = (0x5412, 0x541C, 0x5423)  # TIOCSTI, TIOCLINUX, TIOCSETD
 _FLAGS_OF_FILES = (0x40086602, 0x40046602, 0x401C5820)  # FS_IOC_SETFLAGS (also of 32 bits), FS_IOC_FSSETXATTR
+_OWNS_SIGNALS = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX
+_OWNS_BY_IOCTL = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
+_OF_A_USER, _DISK_OF_A_USER = 2, 3  # PRIO_USER, IOPRIO_WHO_USER: the server's processes, too
 _STREAM, _KIND = socket.SOCK_STREAM, 0xF
 _TCP = (0, socket.IPPROTO_TCP)  # not MPTCP, which Landlock does not see
 _SELF_ONLY = if_equal(0, [0], ALLOW, refuse())
@@ -76,8 +82,11 @@ _NEW_ATTRIBUTES = ("setxattrat", "removexattrat")
 
 
 @cache
-def seccomp(layer: Layer, *, network: bool = False, landlock: int = 99) -> bytes:
-    """`network`: TCP, for the way to the proxy. `landlock`: its version, which may not know all that is needed."""
+def seccomp(layer: Layer, *, network: bool = False, landlock: int = 99, counted: bool = False) -> bytes:
+    """`network`: TCP, for the way to the proxy. `landlock`: its version, which may not know all that is needed.
+
+    `counted`: new processes are, by us: the kernel counts none of uid 0.
+    """
     rules: dict[str, Code] = {name: refuse() for name in _NEVER}
     rules |= _everywhere()
     if layer == "bubblewrap":
@@ -88,6 +97,8 @@ def seccomp(layer: Layer, *, network: bool = False, landlock: int = 99) -> bytes
         rules |= _same_user()
     if layer == "landlock" and landlock < SCOPE_ABI:
         rules |= _signals()
+    if counted:
+        rules |= {"clone": if_bits(0, _NAMESPACES, refuse(), NOTIFY), "fork": NOTIFY, "vfork": NOTIFY}
     if layer != "bubblewrap" and landlock < TRUNCATE_ABI:
         rules["truncate"] = refuse(errno.EACCES)
     return program({number: rule for name, rule in rules.items() if (number := NUMBERS[name]) is not None})
@@ -101,6 +112,8 @@ def _everywhere() -> Mapping[str, Code]:
     absent = ("clone3", "openat2", "fchmodat2", "file_setattr", "io_uring_setup", "io_uring_enter", "io_uring_register")
     rules |= dict.fromkeys(absent, refuse(errno.ENOSYS))  # programs fall back to what can be judged
     return rules | {
+        # space without writing it: a disk is full before anybody has looked. Holes may be made.
+        "fallocate": if_bits(1, _PUNCH_HOLE, ALLOW, refuse(errno.EOPNOTSUPP)),
         "clone": if_bits(0, _NAMESPACES, refuse()),
         "ioctl": if_equal(1, _IOCTLS, refuse(), ALLOW),
         "personality": if_equal(0, [0, 8, 0x20000, 0x20008, 0xFFFFFFFF], ALLOW, refuse()),
@@ -121,9 +134,15 @@ def _shared_system(*, network: bool) -> Mapping[str, Code]:
     others = ("prlimit64", "ioprio_set", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler")
     rules: dict[str, Code] = dict.fromkeys(others, _SELF_ONLY)
     rules |= dict.fromkeys(_SYSTEM_V, refuse(errno.ENOSYS))
-    rules["ioprio_set"] = rules["setpriority"] = if_equal(1, [0], ALLOW, refuse())
+    own = if_equal(1, [0], ALLOW, refuse())
+    rules["setpriority"] = if_equal(0, [_OF_A_USER], refuse(), own)
+    rules["ioprio_set"] = if_equal(0, [_DISK_OF_A_USER], refuse(), own)
     rules["socket"] = if_equal(0, [socket.AF_INET], tcp, no) if network else no
     rules["connect"] = NOTIFY if network else no
+    # Landlock does not see these, and the server's files have the same owner or group: see emulate.py.
+    rules |= {name: if_bits(mode, _SET_ID, refuse(), NOTIFY) for name, mode in _MODES.items()}
+    rules |= dict.fromkeys(_TIMES, NOTIFY)
+    rules |= dict.fromkeys(_ATTRIBUTES, refuse(errno.EOPNOTSUPP)) | dict.fromkeys(_NEW_ATTRIBUTES, refuse(errno.ENOSYS))
     rules["bind"] = rules["listen"] = no
     rules["socketpair"] = if_equal(1, [socket.SOCK_DGRAM], no, ALLOW, mask=_KIND)  # it could be connected elsewhere
     for name, flags in (("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)):
@@ -132,14 +151,15 @@ def _shared_system(*, network: bool) -> Mapping[str, Code]:
 
 
 def _same_user() -> Mapping[str, Code]:
-    """Landlock does not see these, and the server's files have the same owner: see emulate.py."""
-    rules: dict[str, Code] = {name: if_bits(mode, _SET_ID, refuse(), NOTIFY) for name, mode in _MODES.items()}
-    rules |= dict.fromkeys(_TIMES, NOTIFY) | dict.fromkeys(_OWNERS, refuse(0))  # to whom else could it give a file?
-    rules |= dict.fromkeys(_ATTRIBUTES, refuse(errno.EOPNOTSUPP)) | dict.fromkeys(_NEW_ATTRIBUTES, refuse(errno.ENOSYS))
+    """The server's files are its own."""
+    rules: dict[str, Code] = dict.fromkeys(_OWNERS, refuse(0))  # to whom else could it give a file?
     return rules | {"ioctl": if_equal(1, [*_IOCTLS, *_FLAGS_OF_FILES], refuse(), ALLOW)}
 
 
 def _signals() -> Mapping[str, Code]:
     """To its own processes only: done for it. Signal 0 and threads of its own are what abort() and others need."""
     rules: dict[str, Code] = dict.fromkeys(("kill", "tkill", "tgkill"), NOTIFY)
+    # a file can be told to send a signal of choice to anybody
+    rules |= {"fcntl": if_equal(1, _OWNS_SIGNALS, refuse(), ALLOW)}
+    rules |= {"ioctl": if_equal(1, [*_IOCTLS, *_FLAGS_OF_FILES, *_OWNS_BY_IOCTL], refuse(), ALLOW)}
     return rules | dict.fromkeys(("rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal"), refuse())

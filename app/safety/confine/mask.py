@@ -25,14 +25,8 @@ def spread(path: str, masked: Sequence[str]) -> Iterator[str]:
     if not any(lies_in(mask, path) for mask in masked):
         yield path
         return
-    try:
-        names = os.listdir(path)
-    except OSError:
-        return
-    for name in names:
-        entry = f"{path.rstrip('/')}/{name}"
-        if not os.path.islink(entry):
-            yield from spread(entry, masked)
+    for entry in entries(path, masked):
+        yield from spread(entry, masked)
 
 
 def passages(folder: str, masked: Sequence[str]) -> Iterator[str]:
@@ -40,6 +34,28 @@ def passages(folder: str, masked: Sequence[str]) -> Iterator[str]:
     for mask in masked:
         if lies_in(mask, folder) and mask != folder:
             yield from (str(step) for step in PurePath(mask).parents if lies_in(str(step), folder))
+
+
+def closed(masked: Sequence[str]) -> list[str]:
+    """The folders in which nothing new may appear: something masked would stand there, or is a link that does.
+
+    Nothing can be put over what is not there, and a link could be replaced.
+    """
+    return [_deepest(mask) for mask in masked if os.path.islink(mask) or not os.path.exists(mask)]
+
+
+def entries(folder: str, masked: Sequence[str]) -> list[str]:
+    """What stands in a closed folder, and may be used all the same."""
+    try:
+        paths = [f"{folder.rstrip('/')}/{name}" for name in os.listdir(folder)]
+    except OSError:
+        return []
+    return [path for path in paths if not os.path.islink(path) and not is_masked(path, masked)]
+
+
+def _deepest(path: str) -> str:
+    """The innermost folder on the way that is there."""
+    return next(str(step) for step in PurePath(path).parents if os.path.isdir(step))
 
 
 def inside(folder: str, masked: Sequence[str]) -> list[str]:

@@ -18,8 +18,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from app.safety.confine import bridge, enter, tree, wire
+from app.safety.confine import bridge, enter, shared, tree, wire
 from app.safety.confine.emulate import Emulator
+from app.safety.confine.owner import Owner
 from app.safety.confine.plan import Plan, load
 from app.safety.confine.syscalls import adopt_orphans, die_with_parent
 from app.safety.confine.users import Users, become
@@ -66,6 +67,8 @@ class _Command:
             code = self._reap()
         finally:
             tree.end()
+            if self._plan.layer == "landlock-uid":
+                shared.clear(self._users)
         if self._plan.layer == "bubblewrap" and not self._reason and not _has_run(status):
             return {"error": "setup", "detail": ""}
         return {"code": code, "reason": self._reason}
@@ -101,7 +104,7 @@ class _Command:
     def _attend_inside(self, ours: socket.socket, listener: int, port: int | None) -> None:
         """What the child hands over: the port inside its network, or the calls that are done for it."""
         plan = self._plan
-        if plan.layer == "landlock" or plan.proxy is not None:
+        if plan.layer in {"landlock", "landlock-uid"} or plan.proxy is not None:
             with ours:
                 given = socket.recv_fds(ours, 1, 1)[1]
             if plan.layer == "bubblewrap":
@@ -115,9 +118,11 @@ class _Command:
             os.close(listener)
 
     def _emulate(self, listener: int, port: int | None) -> None:
+        other = None
         if self._plan.layer == "landlock-uid":
+            other = Owner(self._plan, self._users)
             become(self._users.tools, self._users.group)
-        Emulator(listener, self._plan, port).serve()
+        Emulator(listener, self._plan, port, other).serve()
 
     def _beside(self, work: Callable[[], None]) -> None:
         """In a process of its own, ended with everything else."""
@@ -136,7 +141,8 @@ class _Command:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + self._plan.seconds
-        watch = Watch(self._child, self._plan.ceilings, [*self._plan.writable, self._plan.home])
+        memory = shared.FOLDER if self._plan.layer == "landlock-uid" else None
+        watch = Watch(self._child, self._plan.ceilings, [*self._plan.writable, self._plan.home], memory)
         ended = os.pidfd_open(self._child)
         poll = select.poll()
         poll.register(ended, select.POLLIN)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_OF_MEMORY = ("/memfd:", "/dev/zero", "/SYSV", "/dev/shm/", "/tmp/")
 _HASTE = 0.002  # s between two rounds of killing
 _PATIENCE = 60.0  # s; what is stuck in the kernel is left to itself
 
@@ -70,6 +71,35 @@ def memory(pids: list[int], limit: int) -> int:
     """Bytes in use. What is shared is counted once, but only looked at when it matters: that is slow."""
     resident = sum(map(_resident, pids))
     return resident if resident <= limit else sum(map(_proportional, pids))
+
+
+def memory_files(pids: list[int], unseen: int) -> int:
+    """Bytes in open files that are nothing but memory. `unseen`: what to answer when a process does not let us look."""
+    sizes: dict[tuple[int, int], int] = {}
+    for pid in pids:
+        try:
+            names = os.listdir(f"/proc/{pid}/fd")
+        except PermissionError:
+            return unseen
+        except OSError:
+            continue
+        for name in names:
+            with suppress(OSError):
+                _add_memory_file(f"/proc/{pid}/fd/{name}", sizes)
+    return sum(sizes.values())
+
+
+def _add_memory_file(path: str, sizes: dict[tuple[int, int], int]) -> None:
+    if os.readlink(path).startswith(_OF_MEMORY):
+        info = os.stat(path)
+        sizes[info.st_dev, info.st_ino] = info.st_blocks * 512
+
+
+def machine_memory(name: str) -> int:
+    """Bytes, as /proc/meminfo calls them."""
+    with suppress(OSError, ValueError, IndexError), open("/proc/meminfo") as file:
+        return next((int(line.split()[1]) * 1024 for line in file if line.startswith(f"{name}:")), 0)
+    return 0
 
 
 def children(pid: int) -> Iterator[int]:

@@ -137,6 +137,8 @@ const TEXT = [
   pattern(/(?<!\w)_(?=[^\s_])([^_\n]*[^\s_])_(?!\w)/g, (m, depth) => put(make("em"), inline(m[1], depth + 1))),
 ];
 const LINKS = [
+  // An image is never loaded: its address alone would tell its site what was read here.
+  pattern(/!\[([^\][]*)\]\((https?:\/\/[^\s()]*(?:\([^\s()]*\)[^\s()]*)*)\)/g, (m) => put(make("span"), [m[1] && `${m[1]}: `, link(m[2], [m[2]])])),
   pattern(/\[([^\][]*)\]\((https?:\/\/[^\s()]*(?:\([^\s()]*\)[^\s()]*)*)\)/g, (m, depth) => link(m[2], inline(m[1] || m[2], depth + 1, TEXT))),
   pattern(/<(https?:\/\/[^\s<>]+)>/g, (m) => link(m[1], [m[1]])),
   pattern(/https?:\/\/[^\s<>"'`)\]]*[^\s<>"'`)\].,;:!?*_]/g, (m) => link(m[0], [m[0]])),

@@ -1,0 +1,215 @@
+"""What a command leaves to run later: put back, nothing destroyed, and no false alarm where git itself was at work."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.core.contracts import RunLimits
+from app.safety import planted
+from app.safety.git_config import programs, without_programs
+from app.safety.later import look, opened
+from tests.security.commands import runner
+from tests.security.commands.arena import Arena, arena, base_folder
+from tests.security.commands.runner import Layer
+from tests.security.layers import CELLS, IDS, TOOLS
+
+pytestmark = pytest.mark.skipif(not CELLS, reason="Linux has these layers")
+HOOK = "#!/bin/sh\nexit 0\n"
+START = "git config user.name A; git config user.email a@b; git add -f .; git commit -qm a"
+
+
+@pytest.fixture(params=range(len(CELLS)), ids=IDS)
+def layer(request: pytest.FixtureRequest) -> Iterator[Layer]:
+    with runner.layer(*CELLS[request.param]) as made:
+        yield made
+
+
+@pytest.fixture
+def place(layer: Layer) -> Iterator[Arena]:
+    with arena(layer.uid, base_folder()) as made:
+        yield made
+
+
+def run(layer: Layer, place: Arena, command: str, **limits: object) -> str:
+    code, output = layer.run(place, f"set -e; {command}", RunLimits(seconds=20, **limits))  # type: ignore[arg-type]
+    assert code == 0, output
+    return output
+
+
+def test_it_is_told_and_nothing_is_destroyed(layer: Layer, place: Arena) -> None:
+    said = run(layer, place, "echo malo > .git/hooks/pre-push; echo suyo > .envrc; echo x > src/otro.py")
+    hooks = place.project / ".git/hooks"
+    assert (hooks / "pre-push").read_text() == HOOK
+    assert (hooks / "pre-push").stat().st_mode & 0o111
+    assert (hooks / "pre-push.apartado").read_text() == "malo\n"
+    assert not (place.project / ".envrc").exists()
+    assert (place.project / ".envrc.apartado").read_text() == "suyo\n"
+    assert (place.project / "src/otro.py").read_text() == "x\n"
+    assert ".git/hooks/pre-push" in said
+    assert ".envrc" in said
+    assert "write_file" in said
+    run(layer, place, "echo otro > .envrc")
+    assert (place.project / ".envrc1.apartado").read_text() == "otro\n"
+
+
+def test_ordinary_commands_hear_nothing(layer: Layer, place: Arena) -> None:
+    assert "[Nanobot" not in run(layer, place, f"{START}; git config pull.rebase true; git remote add o ../otro; ls")
+
+
+def test_who_was_asked_for_may_leave_it(layer: Layer, place: Arena) -> None:
+    assert "[Nanobot" not in run(layer, place, "git config core.pager cat; echo x > .git/hooks/pre-push", lasting=True)
+    assert (place.project / ".git/hooks/pre-push").read_text() == "x\n"
+    assert "pager" in (place.project / ".git/config").read_text()
+
+
+def test_a_repository_that_was_moved_away_comes_back(layer: Layer, place: Arena) -> None:
+    run(
+        layer,
+        place,
+        f"{START}; mv .git g; mkdir h; printf x > h/pre-push; ln -s g .git; rm -r g/hooks; ln -s ../h g/hooks",
+    )
+    assert (place.project / ".git").is_dir()
+    assert not (place.project / ".git").is_symlink()
+    assert (place.project / ".git/hooks/pre-push").read_text() == HOOK
+    assert run(layer, place, "git log --oneline").endswith(" a\n")
+
+
+def test_a_new_repository_keeps_its_plain_settings(layer: Layer, place: Arena) -> None:
+    run(layer, place, "cd ../otro; git init -q; git config user.name Ana; git config core.pager malo; git config x.y z")
+    settings = (place.root / "otro/.git/config").read_text()
+    assert "Ana" in settings
+    assert "pager" not in settings
+    assert "repositoryformatversion" in settings
+
+
+def test_what_git_brings_is_left_alone(layer: Layer, place: Arena) -> None:
+    """Of a commit that was there before: another branch, a merge of it."""
+    ci = place.project / ".github/workflows/ci.yml"
+    run(
+        layer,
+        place,
+        f"{START}; git checkout -qb otra; echo 'on: tag' > .github/workflows/ci.yml; git commit -qam b; git checkout -qf main",
+        lasting=True,
+    )
+    assert ci.read_text() == "on: push\n"
+    time.sleep(0.05)
+    assert "[Nanobot" not in run(layer, place, "git checkout -q otra")
+    assert ci.read_text() == "on: tag\n"
+    assert "[Nanobot" not in run(
+        layer, place, "git checkout -q main; echo x > x; git add x; git commit -qm c; git merge -qm d otra"
+    )
+    assert ci.read_text() == "on: tag\n"
+    run(layer, place, "git gc -q")
+    time.sleep(0.05)
+    run(layer, place, "git checkout -q main~1")
+    assert "[Nanobot" not in run(layer, place, "git checkout -q main")
+
+
+def test_what_a_command_makes_up_is_not_brought_by_its_own_commit(layer: Layer, place: Arena) -> None:
+    run(layer, place, START)
+    said = run(layer, place, "echo malo > .github/workflows/ci.yml; git commit -qam malo")
+    assert "ci.yml" in said
+    assert (place.project / ".github/workflows/ci.yml").read_text() == "on: push\n"
+    said = run(
+        layer,
+        place,
+        "git clone -q . ../otro/c; echo malo > .envrc; git add -f .envrc; git commit -qm x; mkdir .git/objects/info -p; echo /x > .git/objects/info/alternates",
+    )
+    assert ".envrc" in said
+
+
+def test_side_by_side_they_are_measured_against_the_first(layer: Layer, place: Arena) -> None:
+    """What one of them has left must not be what the other finds and keeps."""
+    said: list[str] = []
+    first = threading.Thread(target=lambda: said.append(run(layer, place, "echo malo > .envrc; touch ya; sleep 0.8")))
+    first.start()
+    while not (place.project / "ya").exists():
+        time.sleep(0.01)
+    said.append(run(layer, place, "sleep 1.2; cat .envrc* | grep -q malo"))
+    first.join()
+    assert not (place.project / ".envrc").exists()
+    assert sum(".envrc" in output for output in said) == 1
+    assert not planted._watched
+
+
+def test_a_link_that_is_put_in_its_way_leads_nowhere(layer: Layer, place: Arena) -> None:
+    (place.outside / "hooks").mkdir()
+    before = sorted(os.listdir(place.outside))
+    run(
+        layer, place, f"rm -r .git/hooks .vscode; ln -s {place.outside}/hooks .git/hooks; ln -s {place.outside} .vscode"
+    )
+    assert sorted(os.listdir(place.outside)) == before
+    assert os.listdir(place.outside / "hooks") == []
+    assert (place.project / ".git/hooks/pre-push").read_text() == HOOK
+    assert (place.project / ".vscode/settings.json").read_text() == "{}\n"
+
+
+def test_too_much_to_look_at_is_put_aside_whole(layer: Layer, place: Arena) -> None:
+    said = run(layer, place, "cd .vscode; for i in $(seq 2100); do : > a$i; done; echo x > tasks.json")
+    assert ".vscode" in said
+    assert os.listdir(place.project / ".vscode") == ["settings.json"]
+
+
+def test_a_project_that_is_the_commands_own(layer: Layer, place: Arena) -> None:
+    """Where nothing was: files are its own, the repository's hooks are not."""
+    made = "git init -q; echo x > .envrc; echo x > .git/hooks/pre-commit"
+    if layer.kind == "bubblewrap":  # with Landlock a folder with something masked in it gets no new entries
+        run(layer, place, f"mkdir ../nueva; cd ../nueva; {made}")
+        assert (place.root / "nueva/.envrc").exists()
+        assert not (place.root / "nueva/.git/hooks/pre-commit").exists()
+    run(layer, place, f"cd ../otro; {made}")  # this one was there
+    assert not (place.root / "otro/.envrc").exists()
+    assert not (place.root / "otro/.git/hooks/pre-commit").exists()
+
+
+def test_looking_at_many_projects_is_quick(tmp_path: Path) -> None:
+    for number in range(30):
+        for name in (".git/hooks", ".git/objects", ".github/workflows", ".vscode"):
+            (tmp_path / f"p{number}" / name).mkdir(parents=True)
+        (tmp_path / f"p{number}/.git/config").write_text("[core]\n")
+    places = planted.Places([tmp_path], tmp_path / "p1")
+    began = time.perf_counter()
+    for place in places.find():
+        with opened(str(place)) as folder:
+            look(folder)
+    assert time.perf_counter() - began < 0.5
+    assert len(places.find()) == 31
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("[core]\n\tbare = false\n[remote \"o\"]\n\turl = x\n\tfetch = y\n[branch \"m\"]\n\tmerge = z\n", 0),
+        ("[core]\n\tfsmonitor = true\n[commit]\n\tgpgsign = false\n", 0),
+        ("[core]\n\tfsmonitor = malo\n", 1),
+        ("[core] pager = malo\n", 1),
+        ("[alias]\n\tx = !malo\n[include]\n\tpath = y\n", 2),
+        ("[url \"ext::sh\"]\n\tinsteadOf = https://\n", 1),
+        ("[lfs \"customtransfer.x\"]\n\tpath = malo\n[lfs]\n\trepositoryformatversion = 0\n", 1),
+        ("[core]\n\tpa\\\nger = malo\n", 1),
+        ("\xff", 1),
+    ],
+)  # fmt: skip
+def test_which_settings_name_a_program(text: str, count: int) -> None:
+    assert len(programs(text.encode("latin-1"))) == count
+    assert programs(without_programs(text.encode("latin-1"))) == []
+
+
+def test_what_is_left_in_shared_memory_goes_with_the_last_command() -> None:
+    cells = [cell for cell in CELLS if cell[0] == "landlock-uid"]
+    for cell in cells:
+        with runner.layer(*cell) as layer, arena(layer.uid, base_folder()) as place:
+            run(
+                layer,
+                place,
+                f"head -c 1M /dev/zero > /dev/shm/{place.folder.name}; mkdir /dev/shm/{place.folder.name}.d",
+            )
+            left = [path for path in Path("/dev/shm").iterdir() if path.stat().st_uid == TOOLS]
+            assert left == []
