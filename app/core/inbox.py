@@ -66,7 +66,7 @@ class Inbox:
     ) -> tuple[str, int]:
         """(session, seq) of the message; seq 0 when this delivery was seen before, or was a refusal's reason."""
         session_id = await self._chats.session_of(chat)
-        if await self._approvals.explained(session_id, user_id, text, key):
+        if await self._is_reason(session_id, text, user_id, key):
             self._runner.wake(session_id)
             return session_id, 0
         seq = await self.session_message(session_id, text, user_id, reply_to=reply_to, key=key, wording=wording)
@@ -164,6 +164,13 @@ class Inbox:
         if not self._people.may_decide(by, session_id):
             return False
         return await self._approvals.ask_why(session_id, asked, by, chat_id)
+
+    async def _is_reason(self, session_id: str, text: str, user_id: str, key: str | None) -> bool:
+        """Of his own words alone: what others wrote (forwarded, quoted) is a message, which marks the conversation."""
+        if origin_in(text) or not self._people.may_decide(user_id, session_id):
+            return False
+        own = text if self._people.role(user_id) is Role.OWNER else voiceless(seen(text)[0])
+        return await self._approvals.explained(session_id, user_id, own, key)
 
     async def _decide(self, session_id: str, asked: int, answer: Answer) -> bool:
         if not self._people.may_decide(answer.by, session_id):
