@@ -19,10 +19,10 @@ from app.cloud.permission_file import PermissionFile
 from app.core.approvals import Answer, Policy
 from app.core.asking import Asking, MustAsk
 from app.core.context import AgentContext
-from app.core.events import ApprovalAskedLine, ApprovalGivenLine, ToolResultLine, UserLine
+from app.core.events import ApprovalAskedLine, ApprovalGivenLine, ReplyLine, ToolResultLine, UserLine
 from app.core.gates import build_handler, invoke
 from app.core.machine import use_folder, use_machine
-from app.core.messages import ToolCall, ToolResult
+from app.core.messages import Reply, ToolCall, ToolResult
 from app.core.permissions import Permissions, Rule
 from app.core.roles import Role, Standing
 from app.core.turn import Turn, turn_of
@@ -228,7 +228,8 @@ async def test_the_reason_goes_back_to_the_model_over_a_restart(tmp_path: Path, 
         await telegram.wait_for_message("¿Por qué no?")
         await until(lambda: len(telegram.calls_of("answerCallbackQuery")) == 2)
         assert await given(house) == [], "nothing is decided until it is said"
-        assert sum("¿Por qué no?" in t for t in telegram.texts(OWNER)) == 1
+        notices = [x for x in await lines_of(house.store, SESSION) if isinstance(x, ReplyLine) and x.why_not]
+        assert len(notices) == 1, "asked once"
     async with bot(tmp_path, telegram, brain) as (house, _):
         update = telegram.user_says(OWNER, "mejor en otro archivo")
         await telegram.wait_for_message("entendido")
@@ -273,6 +274,44 @@ async def test_in_a_group_only_he_who_pressed_gives_the_reason(tmp_path: Path, t
         await telegram.wait_for_message("bien", chat_id=GROUP)
         [answer] = await given(house, "telegram_g100500")
         assert answer.by == str(FRIEND) and "por el coste" in answer.reason
+
+
+async def test_who_refuses_at_once_after_all_owes_no_reason(tmp_path: Path, telegram: FakeTelegram) -> None:
+    """And loses no message: it is not taken for the refusal once more."""
+    gate = asyncio.Event()
+
+    async def slowly(*_: object) -> Reply:
+        await gate.wait()
+        return text("entendido")
+
+    brain = ScriptedBrain(calls(COUNT), slowly, text("y eso"))
+    async with bot(tmp_path, telegram, brain) as (house, _):
+        telegram.user_says(OWNER, "hazlo")
+        question = await asked_of(telegram)
+        telegram.presses(question, data(question, WHY))
+        await telegram.wait_for_message("¿Por qué no?")
+        telegram.presses(question, data(question, "Rechazar"))
+        await until(lambda: len(brain.requests) == 2)
+        telegram.user_says(OWNER, "y mira esto otro")
+        await asyncio.sleep(0.3)
+        gate.set()
+        await telegram.wait_for_message("y eso")
+        said = [x.content for x in await lines_of(house.store, SESSION) if isinstance(x, UserLine)]
+        assert said == ["hazlo", "y mira esto otro"]
+
+
+async def test_what_another_one_says_is_no_reason(tmp_path: Path, telegram: FakeTelegram) -> None:
+    async with bot(tmp_path, telegram, ScriptedBrain(calls(COUNT), text("bien"))) as (house, service):
+        await until(lambda: service.state()[1])
+        telegram.user_says(OWNER, f"@{service.bot_username} hazlo", chat_id=GROUP)
+        question = await asked_of(telegram, GROUP)
+        telegram.presses(question, data(question, WHY), user_id=FRIEND)
+        await telegram.wait_for_message("¿Por qué no?", chat_id=GROUP)
+        telegram.user_says(OWNER, f"@{service.bot_username} y otra cosa", chat_id=GROUP)
+        await telegram.wait_for_message("bien", chat_id=GROUP)
+        await telegram.wait_for_message("Sin respuesta: se ha seguido con otra cosa", chat_id=GROUP)
+        [answer] = await given(house, "telegram_g100500")
+        assert (answer.decision, answer.reason) == ("skipped", "")
 
 
 async def test_the_dashboard_sends_the_reason_with_the_refusal(tmp_path: Path, telegram: FakeTelegram) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from app.core.events import ApprovalGivenLine
+from app.web.access import Caller
 from tests.access import PASSWORD, log_in, make_token, token
 from tests.fakes.brain import ScriptedBrain, calls, text
 from tests.support import lines_of, make_settings, until
@@ -67,6 +68,14 @@ async def test_the_secret_is_this_logins_alone(tmp_path: Path) -> None:
         await log_in(mine)
         assert (await mine.post(address, json={"decision": "allow"}, headers=page)).status_code == 403, "a new login"
         assert await decided(site) == []
+
+
+async def test_a_token_has_no_page(tmp_path: Path) -> None:
+    async with asking(tmp_path) as (site, _):
+        access = site.app.state.web.access
+        for credential, is_page in (("login abc", True), ("local", True), ("token abc", False)):
+            caller = Caller(credential)
+            assert access.is_a_page(caller, access.page_token(caller)) is is_page
 
 
 async def test_strangers_see_no_secret(tmp_path: Path) -> None:
