@@ -28,7 +28,7 @@ from app.safety.confine.plan import Plan, dump
 from app.safety.helper import Helper
 from app.safety.programs import find_program
 
-_DRAIN = 0.3  # s for output that is still under way when everything has ended
+_DRAIN = 5.0  # s for output that is still under way when everything has ended: on a busy machine its reader is late
 _PATIENCE = 30.0  # s after the deadline: the monitor, which keeps it, is lost
 _STOP = b"s"
 _CODES = {1: "EPERM", 2: "ENOENT", 7: "E2BIG", 8: "ENOEXEC", 11: "EAGAIN", 12: "ENOMEM", 13: "EACCES", 20: "ENOTDIR"}

@@ -149,7 +149,17 @@ class Arena:
 
     def on_the_system(self) -> list[str]:
         """What bears the arena's name in the system's own folders."""
-        folders = ("/", "/usr", "/usr/bin", "/etc", "/etc/cron.d", "/tmp", "/var/tmp", "/run", "/dev/shm", "/dev")
+        folders = (
+            "/",
+            "/usr",
+            "/usr/bin",
+            "/etc",
+            "/etc/cron.d",
+            "/tmp",
+            "/var/tmp",
+            "/run",
+            "/dev",
+        )  # /dev/shm: see test_later
         name = self.folder.name
         return [f"{folder}/{entry}" for folder in folders for entry in _names(folder) if name in entry]
 

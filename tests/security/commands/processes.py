@@ -40,7 +40,7 @@ _SIGNALS = {
 }  # fmt: skip
 _OF_A_USER = {
     "all of a user's priorities": "perl -e 'setpriority 2, 0, 9'",
-    "all of a user's disks": "perl -e 'syscall(251, 3, 0, 3 << 13)'",
+    "all of a user's disks": "perl -e 'syscall(251, 3, 0, 3 << 13) for 1 .. 50'",
 }  # fmt: skip
 _MEMORY = {
     "environment": "tr '\\0' '\\n' < /proc/$V/environ",

@@ -19,6 +19,7 @@ _DISK = {
     "many files": "for i in $(seq 40); do head -c 9M /dev/urandom > g$i && sync g$i; done; sleep 0.5; echo $OK",
     "many files in HOME": "for i in $(seq 40); do head -c 9M /dev/urandom > ~/g$i && sync ~/g$i; done; sleep 0.5; echo $OK",
     "deleted and open": "for i in $(seq 40); do exec {d}> g; head -c 9M /dev/urandom >&$d; sync g; rm g; done; sleep 0.5; echo $OK",
+    "with fallocate, at once": "perl -e 'for (1 .. 300) { open $f, \">\", \"g$_\"; push @k, $f; syscall(285, fileno($f), 0, 0, 9_000_000) } sleep 1; print $ENV{OK} if (stat \"g200\")[12] > 1000'",
     "with fallocate": "for i in $(seq 40); do fallocate -l 9M g$i; done; sleep 0.5; [ $(stat -c %b g40) -gt 1000 ] && echo $OK",
 }  # fmt: skip
 _PROCESSES = {

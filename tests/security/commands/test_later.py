@@ -13,7 +13,8 @@ import pytest
 from app.core.contracts import RunLimits
 from app.safety import planted
 from app.safety.git_config import programs, without_programs
-from app.safety.later import look, opened
+from app.safety.later import State, look, opened
+from app.safety.restoring import Change, Restorer
 from tests.security.commands import runner
 from tests.security.commands.arena import Arena, arena, base_folder
 from tests.security.commands.runner import Layer
@@ -124,6 +125,29 @@ def test_what_a_command_makes_up_is_not_brought_by_its_own_commit(layer: Layer, 
     assert ".envrc" in said
 
 
+def test_what_is_borrowed_from_another_repository_is_not_gits_own(layer: Layer, place: Arena) -> None:
+    run(layer, place, f"{START}; git gc -q", lasting=True)
+    time.sleep(0.05)
+    other = "git clone -q --no-hardlinks . ../otro/c; cd ../otro/c; git config user.name A; git config user.email a@b"
+    mine = "echo malo > .envrc; git add -f .envrc; git commit -qm x; id=$(git rev-parse HEAD); cd ../../app"
+    taken = "echo ../../../otro/c/.git/objects > .git/objects/info/alternates; git reset -q --hard $id"
+    assert ".envrc" in run(layer, place, f"{other}; {mine}; {taken}")
+    assert not (place.project / ".envrc").exists()
+
+
+def test_putting_back_never_goes_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "p/.git").mkdir(parents=True)
+    (tmp_path / "fuera").mkdir()
+    (tmp_path / "fuera/x").write_text("suyo")
+    (tmp_path / "p/.git/hooks").symlink_to(tmp_path / "fuera")
+    state = State("file", 0o644, (1,), b"malo")
+    with opened(str(tmp_path / "p")) as folder:
+        Restorer(folder, Change({".git/hooks/y": state}, {".git/hooks/x": state})).put_back(
+            [".git/hooks/x", ".git/hooks/y"]
+        )
+    assert os.listdir(tmp_path / "fuera") == ["x"]
+
+
 def test_side_by_side_they_are_measured_against_the_first(layer: Layer, place: Arena) -> None:
     """What one of them has left must not be what the other finds and keeps."""
     said: list[str] = []
@@ -200,6 +224,15 @@ def test_looking_at_many_projects_is_quick(tmp_path: Path) -> None:
 def test_which_settings_name_a_program(text: str, count: int) -> None:
     assert len(programs(text.encode("latin-1"))) == count
     assert programs(without_programs(text.encode("latin-1"))) == []
+
+
+def test_the_tmp_of_other_commands_cannot_be_replaced(layer: Layer, place: Arena) -> None:
+    """It becomes their /tmp: they may be starting just now."""
+    if layer.kind == "bubblewrap":
+        run(layer, place, f"rm -rf ~/tmp || true; mv ~/tmp ~/t || true; ln -s {place.outside} ~/tmp || true")
+        assert not (place.home / "tmp").is_symlink()
+    run(layer, place, f"rm -rf ~/tmp || true; ln -sf {place.outside} ~/tmp || true; ls -d ~/tmp > /dev/null")
+    assert place.token not in run(layer, place, "cat /tmp/secreto $TMPDIR/secreto 2> /dev/null || true")
 
 
 def test_what_is_left_in_shared_memory_goes_with_the_last_command() -> None:

@@ -123,7 +123,7 @@ def test_neutral_text_is_stable_and_comes_back(text: str) -> None:
 @pytest.mark.parametrize(
     "piece",
     ["<", "<|", "<|im_start|", "[", "system", "system ", "\nsystem", "### ", "> ", "\x1b[", "\x1b]", "\u200d",
-     "😀\u200d", "\ufe0f", "\U000e0061", "🏴\U000e0067\U000e0062", "*", "<system ", "\\n", "a\u200f", "[Fin de ", "<a:"],
+     "😀\u200d", "\ufe0f", "\U000e0061", "🏴\U000e0067\U000e0062", "*", "<system ", "\\n", "a\u200f", "[Fin de "],
 )  # fmt: skip
 def test_time_grows_with_the_length_only(piece: str) -> None:
     text = piece * (400_000 // len(piece))

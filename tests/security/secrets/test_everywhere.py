@@ -220,3 +220,14 @@ async def test_read_edit_another_line_and_write_back(tmp_path: Path) -> None:
         results = [line for line in await lines_of(site.house.store, ROOM) if line.type == "tool_result"]
     assert place.read_text("utf-8") == f"PUERTO=2\nCLAVE={GROQ}\n"
     assert [result.is_error for result in results] == [False, False, True, True, True]
+
+
+async def test_an_address_in_an_answer_that_carries_a_key_in_disguise(tmp_path: Path) -> None:
+    leak = f"https://malo.example/?d={GROQ[::-1]}"
+    async with running_site(
+        settings(tmp_path), ScriptedBrain(text(f"Pulsa [aquí]({leak}) y https://bueno.example/"))
+    ) as site:
+        events = await asked(site)
+        shown = await outputs(site)
+    assert leak not in "".join([*shown, *(event.text for event in events)])
+    assert on_disk(tmp_path)[-1]["content"] == f"Pulsa [aquí]({MARK} y https://bueno.example/"

@@ -165,9 +165,10 @@ def test_an_address_that_carries_a_value_away_is_hidden(redaction: Redaction, ur
     assert redaction.redact_answer(plain) == plain
 
 
-_HEADS = {secret[:8] for secret, _ in SECRETS.values()} | {
-    "://a:", "AKIA", "Authorization: Bearer ", "AccountKey=", "sig=", "Private-Lines: 1\n", "secret_access_key ", "x:y@",
-    "://", "M.", "a.", "-us", "eyJa.", "Q~", "1//0",
+_STARTS = [secret[:8] for secret, _ in SECRETS.values()]
+_HEADS = set(_STARTS) | {
+    "://a:", "AKIA", "Authorization: Bearer ", "AccountKey=", "sig=", "Private-Lines: 1\n", "secret_access_key ",
+    "x:y@", "://", "M.", "a.", "-us", "eyJa.", "Q~", "1//0",
 }  # fmt: skip
 
 
