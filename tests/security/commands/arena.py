@@ -166,6 +166,15 @@ class Arena:
     def survivors(self) -> list[int]:
         return running(self.seconds)
 
+    def residents(self) -> list[int]:
+        """Whatever stands in one of its folders."""
+        return [int(pid) for pid in os.listdir("/proc") if pid.isdecimal() and self._holds(f"/proc/{pid}/cwd")]
+
+    def _holds(self, link: str) -> bool:
+        with suppress(OSError):
+            return os.readlink(link).startswith(f"{self.folder}/")
+        return False
+
 
 def _below(top: Path) -> Iterator[Path]:
     """The folder and all that is in it; links are not followed."""

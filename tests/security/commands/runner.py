@@ -174,7 +174,7 @@ def control(uid: int, case: Attack) -> Trial:
         effects = set(_effects(place, case, output))
         if code == LOST:
             effects.add("late")
-        for pid in place.survivors():
+        for pid in {*place.survivors(), *place.residents()}:
             with suppress(ProcessLookupError):
                 os.kill(pid, 9)
         return Trial(case, frozenset(effects), code, output, seconds)
