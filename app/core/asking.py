@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from loguru import logger
 
+from app.core import network as networks
 from app.core import texts
 from app.core.approvals import Approvals, Kind, Policy, Question, asks, digest
 from app.core.errors import ToolError
@@ -94,16 +95,23 @@ class Asking:
 
     async def _question(self, invocation: Invocation, kind: Kind, forced: str, rule: Rule | None) -> Question:
         call, where = invocation.call, str(folder())
+        why = texts.ASKED_AGAIN if kind == "repeat" else texts.asked_because(forced or _why(invocation))
         text = texts.question(
             invocation.tool.name,
-            invocation.arguments,
+            {name: value for name, value in invocation.arguments.items() if name != "network"},
             where,
-            texts.ASKED_AGAIN if kind == "repeat" else texts.asked_because(forced or _why(invocation)),
+            f"{networks.reach(self._machine)}\n{why}" if _goes_out(invocation) else why,
             always=rule.words if rule else "",
             diff=await diff_of(invocation),
         )
         bound_to = digest(call.name, call.arguments, where)
         return Question(call.id, kind, self._machine.redactor.redact(text), bound_to, rule)
+
+
+def _goes_out(invocation: Invocation) -> bool:
+    """A command of the shell only where it says so: a mere `curl` finds no network."""
+    networked = invocation.risk in {Risk.NETWORK, Risk.OUTSIDE}
+    return bool(invocation.arguments.get("network")) or (networked and invocation.tool.name == "git_operation")
 
 
 def _why(invocation: Invocation) -> str:

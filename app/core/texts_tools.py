@@ -98,13 +98,16 @@ def tool_timed_out(seconds: float) -> str:
 NETWORK_NOT_YOURS = "Aquí las órdenes no tienen red."
 NETWORK_ABSENT = "\n[Esta orden no tenía red. Si la necesita, repítela con network=true.]"
 NETWORK_NO_SSH = "Por ssh no se puede: las órdenes solo tienen http y https. Usa la dirección https:// del repositorio."
+_MOST_SITES = 4  # named in a question
 NETWORK_UNFILTERED = "Con toda la red, también la de tu casa: aquí nada encierra las órdenes."
 
 
 def network_reach(hosts: Sequence[str]) -> str:
-    return (
-        f"Con red, solo hasta: {', '.join(hosts)}." if hosts else "Con red, pero NETWORK_HOSTS no permite ningún sitio."
-    )
+    if not hosts:
+        return "Con red, pero NETWORK_HOSTS no permite ningún sitio."
+    more = len(hosts) - _MOST_SITES
+    others = f" y {more} sitio{'s' if more != 1 else ''} más de NETWORK_HOSTS" if more > 0 else ""
+    return f"Con red, solo hasta {', '.join(hosts[:_MOST_SITES])}{others}."
 
 
 def network_notes(told: Sequence[str], more: int) -> str:

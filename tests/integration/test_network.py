@@ -60,14 +60,15 @@ async def test_a_command_with_network_asks_and_one_without_does_not(tmp_path: Pa
     async with running_house(make_settings(tmp_path, sandbox="auto"), brain, channel) as house:
         await house.inbox.message(SESSION, "hazlo", "42", reply_to=CHAT)
         [first] = await channel.wait_for(1)
-        assert "usa la red" in first.text and "network" in first.text
+        assert "usa la red" in first.text and "Con red, solo hasta github.com, " in first.text
+        assert "network:" not in first.text
         assert said(brain.requests[-1]) == "por:"
         await house.inbox.decision(SESSION, int(first.choices[0].data.split("|")[2]), "deny", "42")
         second = (await channel.wait_for(2))[1]
         assert "ha rechazado" in said(brain.requests[-1])
         await house.inbox.decision(SESSION, int(second.choices[0].data.split("|")[2]), "allow", "42")
         await channel.wait_for(3)
-        assert said(brain.requests[-1]).startswith("por:http://127.0.0.1:")
+        assert "\npor:http://127.0.0.1:" in brain.requests[-1].messages[-1].content  # framed as text from outside
 
 
 def said(request: ModelRequest) -> str:
@@ -263,7 +264,7 @@ async def test_unconfined_it_is_not_filtered_and_says_so(tmp_path: Path) -> None
 async def test_the_question_can_say_where_it_leads(tmp_path: Path) -> None:
     here = build_machine(make_settings(tmp_path, sandbox="auto", network_hosts=["github.com", "*.pypi.org"]))
     await here.sandbox.ready()
-    assert network.reach(here) == "Con red, solo hasta: github.com, *.pypi.org."
+    assert network.reach(here) == "Con red, solo hasta github.com, *.pypi.org."
     assert network.reach(replace(here, network=None)).endswith("NETWORK_HOSTS no permite ningún sitio.")
 
 
