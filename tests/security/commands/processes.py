@@ -40,6 +40,8 @@ _SIGNALS = {
 }  # fmt: skip
 _OF_A_USER = {
     "all of a user's priorities": "perl -e 'setpriority 2, 0, 9'",
+}  # fmt: skip
+_DISKS = {  # one process of the user that is just ending, and it reaches no other
     "all of a user's disks": "perl -e 'syscall(251, 3, 0, 3 << 13) for 1 .. 50'",
 }  # fmt: skip
 _MEMORY = {
@@ -120,6 +122,7 @@ _ENDLESS = {
 ATTACKS: list[Attack] = [
     *family("procesos", "victim", _SIGNALS),
     *family("procesos", "victim", _OF_A_USER, how="other"),
+    *family("procesos", "victim", _DISKS, how="alone"),
     *family("memoria ajena", "said", _MEMORY),
     *family("mira procesos", "worked", _TOUCHES),
     *family("todos los procesos", "worked", _ALL, how="cage"),

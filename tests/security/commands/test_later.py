@@ -25,7 +25,11 @@ HOOK = "#!/bin/sh\nexit 0\n"
 START = "git config user.name A; git config user.email a@b; git add -f .; git commit -qm a"
 
 
-@pytest.fixture(params=range(len(CELLS)), ids=IDS)
+# Of each kind one: what is put back, the server puts back.
+_KINDS = [number for number, (kind, uid, version) in enumerate(CELLS) if not version and (uid or kind == "bubblewrap")]
+
+
+@pytest.fixture(params=_KINDS, ids=[IDS[number] for number in _KINDS])
 def layer(request: pytest.FixtureRequest) -> Iterator[Layer]:
     with runner.layer(*CELLS[request.param]) as made:
         yield made
