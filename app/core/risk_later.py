@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import PurePath
 
 from app.core.machine import folder
@@ -53,11 +55,11 @@ def runs_later(path: str) -> bool:
 
 
 def _folded(path: PurePath) -> str:
+    return "/" + "/".join(filter(None, map(folded, path.parts)))
+
+
+def folded(name: str) -> str:
     """As the least discerning disk compares names: HFS+ (invisible characters), NTFS (streams, trailing dots)."""
-    return "/" + "/".join(filter(None, map(_seen, path.parts)))
-
-
-def _seen(name: str) -> str:
     visible = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf")
     return visible.partition(":")[0].rstrip(" .").casefold()
 
@@ -68,4 +70,21 @@ def _regex(pattern: str) -> str:
     return f"/{re.escape(name).replace(_STAR, '[^/]*')}{'/' if name != pattern else '$'}"
 
 
+def _holders() -> dict[str, tuple[str, ...]]:
+    found: dict[str, set[str]] = {}
+    for pattern in _PATTERNS.split():
+        top, slash, rest = pattern.partition("/")
+        if slash:
+            found.setdefault(top, set()).add("*" if rest == "**" else rest.partition("/")[0])
+    return {top: tuple(sorted(names)) for top, names in found.items()}
+
+
 _LATER = re.compile("|".join(map(_regex, _PATTERNS.split())))
+# The folders that such files lie in, and what of each: patterns for the folded names in it.
+HOLDERS: Mapping[str, tuple[str, ...]] = _holders()
+
+
+@lru_cache(4_096)
+def is_later_name(name: str) -> bool:
+    """For a file at the top of a project."""
+    return bool(_LATER.search(f"/{folded(name)}"))

@@ -12,18 +12,13 @@ import stat
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
+from app.core.risk_later import HOLDERS, folded, is_later_name
 from app.safety.git_config import programs
 from app.safety.paths import SAFE
 
-FILES = frozenset({
-    ".envrc", ".pre-commit-config.yaml", ".pre-commit-config.yml", ".gitlab-ci.yml", ".travis.yml", "Jenkinsfile",
-    "azure-pipelines.yml", "bitbucket-pipelines.yml", "lefthook.yml", "lefthook.yaml", ".lefthook.yml",
-    ".lefthook.yaml", "lefthook-local.yml", ".overcommit.yml",
-})  # fmt: skip
-FOLDERS = frozenset({".husky", ".vscode", ".idea", ".devcontainer", ".circleci", ".github", ".githooks"})
-_PARTS_OF = {".github": ("workflows", "actions")}  # the rest of it is text
 ASIDE = ".apartado"
 _INERT = (".sample", ASIDE)
 _OPEN_FOLDER = SAFE | getattr(os, "O_DIRECTORY", 0)
@@ -51,10 +46,11 @@ def look(folder: int, known: Scene | None = None) -> Scene:
     """`folder`: open. `known`: what has not changed since is not read again."""
     scan = _Scan(known or {})
     names = scan.names(folder)
-    for name in sorted(names & FILES):
-        scan.leaf(folder, name, name)
-    for name in sorted(names & FOLDERS):
-        scan.tree(folder, name, name, only=_PARTS_OF.get(name))
+    for name in sorted(names):
+        if is_later_name(name) and not name.endswith(_INERT):
+            scan.leaf(folder, name, name)
+        elif only := HOLDERS.get(folded(name)):
+            scan.tree(folder, name, name, only=only)
     if ".git" in names:
         scan.repository(folder, ".git", ".git")
     return scan.found
@@ -117,7 +113,7 @@ class _Scan:
             return self.found[path]
         return None
 
-    def tree(self, folder: int, name: str, path: str, *, only: tuple[str, ...] | None = None, depth: int = 0) -> None:
+    def tree(self, folder: int, name: str, path: str, *, only: tuple[str, ...] = ("*",), depth: int = 0) -> None:
         state = self.leaf(folder, name, path)
         if state is None or state.kind != "folder":
             return
@@ -128,9 +124,9 @@ class _Scan:
         except OSError:
             self.found[path] = State("closed", state.mode)
 
-    def _entries(self, folder: int, only: tuple[str, ...] | None, depth: int) -> list[str]:
+    def _entries(self, folder: int, only: tuple[str, ...], depth: int) -> list[str]:
         entries = sorted(os.listdir(folder))
-        chosen = [name for name in entries if not name.endswith(_INERT) and (only is None or name in only)]
+        chosen = [n for n in entries if not n.endswith(_INERT) and any(fnmatchcase(folded(n), part) for part in only)]
         if chosen and (depth >= _MAX_DEPTH or len(self.found) + len(chosen) > _MAX_ENTRIES):
             raise OSError(errno.E2BIG, "more than is looked at")
         return chosen

@@ -44,7 +44,7 @@ _PROJECT = {
 }  # fmt: skip
 _LATER = (
     ".git", ".github", ".vscode", ".husky", ".envrc", ".pre-commit-config.yaml", ".gitlab-ci.yml", "lefthook.yml",
-    ".devcontainer", ".idea", ".circleci",
+    ".devcontainer", ".idea", ".circleci", "mise.toml", ".mcp.json", ".claude",
 )  # fmt: skip
 _PROGRAMS = ("hookspath", "fsmonitor", "pager", "sshcommand", "editor", "command", "cmd", "textconv", "driver", "helper", "clean",
              "smudge", "process", "external", "program", "path", "insteadof", "!", "uploadpack", "askpass", "gitproxy")  # fmt: skip

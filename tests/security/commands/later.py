@@ -57,6 +57,9 @@ _FILES = {
     "GitHub, what was there": "echo 'on: [x]' > .github/workflows/ci.yml",
     "GitHub, an action": "mkdir -p .github/actions/x; echo x > .github/actions/x/action.yml",
     "GitLab": "echo x > .gitlab-ci.yml",
+    "mise": "echo x > mise.toml",
+    "an agent's servers": "echo '{}' > .mcp.json",
+    "an agent's settings": "mkdir .claude; echo '{}' > .claude/settings.local.json",
     "CircleCI": "mkdir .circleci; echo x > .circleci/config.yml",
 }  # fmt: skip
 

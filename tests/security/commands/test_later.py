@@ -179,9 +179,9 @@ def test_a_link_that_is_put_in_its_way_leads_nowhere(layer: Layer, place: Arena)
 
 
 def test_too_much_to_look_at_is_put_aside_whole(layer: Layer, place: Arena) -> None:
-    said = run(layer, place, "cd .vscode; for i in $(seq 2100); do : > a$i; done; echo x > tasks.json")
-    assert ".vscode" in said
-    assert os.listdir(place.project / ".vscode") == ["settings.json"]
+    said = run(layer, place, "cd .github/workflows; for i in $(seq 2100); do : > a$i; done")
+    assert ".github/workflows" in said
+    assert os.listdir(place.project / ".github/workflows") == ["ci.yml"]
 
 
 def test_a_project_that_is_the_commands_own(layer: Layer, place: Arena) -> None:
