@@ -10,6 +10,7 @@ from loguru import logger
 from app.core import network as networks
 from app.core import texts
 from app.core.approvals import Approvals, Kind, Policy, Question, asks, digest
+from app.core.consent import consented
 from app.core.errors import ToolError
 from app.core.gates import Handler, Invocation
 from app.core.machine import Machine, folder
@@ -50,9 +51,12 @@ class Asking:
     def gate(self, handler: Handler) -> Handler:
         async def asking(invocation: Invocation) -> str:
             forced = self._must_ask(invocation)
-            if kind := self._kind(invocation, forced):
-                await self._be_permitted(invocation, kind, forced)
-            return await handler(invocation)
+            kind = self._kind(invocation, forced)
+            if kind is None:
+                return await handler(invocation)
+            await self._be_permitted(invocation, kind, forced)
+            with consented():
+                return await handler(invocation)
 
         return asking
 

@@ -10,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Annotated
 
-from app.core import git_run, texts
+from app.core import consent, git_run, texts
 from app.core import network as networks
 from app.core.contracts import RunLimits
 from app.core.errors import ToolError
@@ -123,19 +123,22 @@ def split_git(cmd: str) -> list[str]:
 
 
 async def _git(argv: Sequence[str]) -> str:
+    """What git itself changes in hooks and settings stays when somebody has said yes to exactly that."""
     command = await git_run.prepared(argv)
-    report = await _run(command.argv, command.env, command.folder, network=command.network)
+    lasting = consent.is_given()
+    report = await _run(command.argv, command.env, command.folder, network=command.network, lasting=lasting)
     return report + command.note
 
 
 async def _run(
-    argv: Sequence[str], env: dict[str, str] | None = None, where: Path | None = None, *, network: bool = False
-) -> str:
+    argv: Sequence[str], env: dict[str, str] | None = None, where: Path | None = None, *, network: bool = False,
+    lasting: bool = False,
+) -> str:  # fmt: skip
     """Output first, then what happened. Twice of what is shown is kept, so that its middle can be cut away here."""
     here = machine()
     async with networks.way_out(wanted=network) as grant:
         whole, proxy = ({**(env or {}), **grant.env}, grant.proxy) if grant else (env or {}, None)
-        limits = RunLimits(here.limits.seconds, here.limits.output_chars * 2, whole, proxy)
+        limits = RunLimits(here.limits.seconds, here.limits.output_chars * 2, whole, proxy, lasting)
         result = await here.sandbox.run(argv, where or folder(), limits)
     output, note = here.redactor.redact(result.output), networks.note(grant, result)
     shown = texts.cut_output(output, here.limits.output_chars - _NOTES - len(note), result.dropped) + note
