@@ -48,6 +48,9 @@ class CountingLLM(FakeLLM):
         return {"text": f"FIN {' '.join(asked)}{''.join(paragraphs)}"}
 
 
+_MOST_WAITING = 100  # updates: people do not write to a bot for an hour that never answers
+
+
 @dataclass
 class Report:
     kills: int = 0
@@ -143,6 +146,7 @@ class RandomKills:
             "PROJECTS_DIRS": str(self._folder / "home" / "proyectos"), "HOST": "127.0.0.1", "PORT": str(self._port),
             "TELEGRAM_ALLOWED_USERS": ",".join(map(str, CHATS)), "APPROVALS": "nunca", "LOG_LEVEL": "WARNING",
             "GROQ_BASE_URL": self._llm.url, "ANTHROPIC_BASE_URL": self._llm.url, "TOOLS_PER_MINUTE": "100000",
+            "MESSAGES_PER_MINUTE": "100000",
         }  # fmt: skip
         kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG"}}
         with (self._folder / "server.log").open("ab") as log:
@@ -158,6 +162,8 @@ class RandomKills:
         chance = random.Random(chat)
         while not self._quiet:
             await asyncio.sleep(chance.random() * 4)
+            while len(self._telegram.unconfirmed) > _MOST_WAITING:
+                await asyncio.sleep(0.2)
             if chance.random() < 0.1:
                 self._telegram.user_says(chat, "/nuevo")
             self.report.messages += 1

@@ -298,9 +298,10 @@ async def test_a_question_about_another_folder_is_asked_anew_once(tmp_path: Path
         await house.inbox.command(SESSION, "proyecto", "dos", "42", reply_to=None)
     channel = FakeChannel()
     async with running_house(settings, ScriptedBrain(text("hecho")), channel) as house:
-        await asyncio.sleep(0.3)
-        lines = await lines_of(house.store, SESSION)
-        questions = [line for line in lines if isinstance(line, ApprovalAskedLine)]
+        questions: list[ApprovalAskedLine] = []
+        while len(questions) < 2:
+            await asyncio.sleep(0.01)
+            questions = [line for line in await lines_of(house.store, SESSION) if isinstance(line, ApprovalAskedLine)]
         assert len(questions) == 2 and questions[0].digest != questions[1].digest
         assert not await house.inbox.decision(SESSION, questions[0].seq, "allow", "42")
         assert await house.inbox.decision(SESSION, questions[1].seq, "allow", "42")
