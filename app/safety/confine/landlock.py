@@ -54,6 +54,14 @@ def restrict(grants: Iterable[tuple[str, int]], port: int | None = None) -> None
     os.close(ruleset)
 
 
+def keep_signals_inside() -> None:
+    """This process and its children can signal nobody else. Nothing more is refused. Raises OSError."""
+    attributes = struct.pack("=QQQ", 0, 0, _SIGNAL)
+    ruleset = call("landlock_create_ruleset", _buffer(attributes), len(attributes), 0)
+    call("landlock_restrict_self", ruleset, 0)
+    os.close(ruleset)
+
+
 def _grant(ruleset: int, path: str, rights: int) -> None:
     """Never through a link: a command could have put it there."""
     try:
