@@ -140,6 +140,9 @@ def _few_processes(helper: Helper) -> Iterator[None]:
             (folder / "pids.max").write_text("3000")
             (folder / "cgroup.procs").write_text(str(pid))
     yield
+    with suppress(OSError):  # another helper may still be in it
+        (folder / "cgroup.procs").exists() and (folder.parent / "cgroup.procs").write_text(str(pid))
+        folder.rmdir()
 
 
 def _pid_of(helper: Helper) -> int:

@@ -24,6 +24,7 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32 = 0x40000000
 _KILL, _ERRNO, _NOTIFY, _ALLOW = 0x80000000, 0x00050000, 0x7FC00000, 0x7FFF0000
 _FILTER_LISTENER = 1 << 3
+_WAIT_KILLABLE = 1 << 5  # a call that is being answered is not interrupted by a signal
 LAST_KNOWN = 469  # file_setattr; what comes later is not judged by any rule, so it is not there
 
 ALLOW: Code = [(_RET, 0, 0, _ALLOW)]
@@ -64,7 +65,13 @@ def install(compiled: bytes, *, listen: bool = False) -> int:
     """Returns the descriptor on which calls under NOTIFY are heard, or 0. Raises OSError."""
     lines = ctypes.create_string_buffer(compiled, len(compiled))
     head = struct.pack("@HP", len(compiled) // 8, ctypes.addressof(lines))
-    return call("seccomp", 1, _FILTER_LISTENER if listen else 0, ctypes.create_string_buffer(head, len(head)))
+    buffer = ctypes.create_string_buffer(head, len(head))
+    if not listen:
+        return call("seccomp", 1, 0, buffer)
+    try:
+        return call("seccomp", 1, _FILTER_LISTENER | _WAIT_KILLABLE, buffer)
+    except OSError:  # before 5.19
+        return call("seccomp", 1, _FILTER_LISTENER, buffer)
 
 
 def is_supported() -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from app.safety.confine import bpf, bridge, bubblewrap, landlock, staging, tree
+from app.safety.confine import bpf, bridge, bubblewrap, cull, landlock, staging, tree
 from app.safety.confine.filters import seccomp
 from app.safety.confine.home import make_usable, trust_repositories
 from app.safety.confine.mask import inside, spread
@@ -34,6 +34,7 @@ class Ends:
     """`output` of the command, `errors` for what kept it from starting, `status` for bubblewrap's own reports.
 
     `gift`: through it the parent gets the descriptors that are made inside. `port`: of the way to the proxy.
+    `cull`: by it the parent ends everything at once.
     """
 
     output: int
@@ -41,6 +42,7 @@ class Ends:
     status: int
     gift: socket.socket
     port: int | None = None
+    cull: socket.socket | None = None
 
 
 def run(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
@@ -150,8 +152,10 @@ def _in_place(plan: Plan, users: Users, ends: Ends, parent: int) -> None:
     if plan.layer == "none":
         _place({}, ends.errors)
         os.execvpe(plan.argv[0], list(plan.argv), plan.env)
+    if ends.cull:
+        cull.stand_by(ends.cull, parent)
     landlock.restrict(_grants(plan), ends.port)
-    counted = os.geteuid() == 0
+    counted = os.geteuid() == 0 and not ends.cull
     compiled = seccomp(plan.layer, network=plan.proxy is not None, landlock=landlock.abi(), counted=counted)
     _give(ends.gift, bpf.install(compiled, listen=True))
     _place({}, ends.errors)

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from app.safety.confine import bridge, enter, shared, tree, wire
+from app.safety.confine import bridge, cull, enter, shared, tree, wire
 from app.safety.confine.emulate import Emulator
 from app.safety.confine.owner import Owner
 from app.safety.confine.plan import Plan, load
@@ -54,6 +54,8 @@ class _Command:
         self._reason = ""
         self._ending: float | None = None
         self._asked: set[int] = set()
+        self._apart: set[int] = set()  # processes of ours
+        self._cull: socket.socket | None = None
 
     def run(self) -> dict[str, object]:
         status, said = os.pipe()
@@ -80,12 +82,14 @@ class _Command:
         ours, theirs = socket.socketpair()
         failed, errors = os.pipe()
         port, listener = self._way_out()
+        culled = self._prepare_to_cull()
         parent = os.getpid()
         self._child = os.fork()
         if self._child == 0:
-            ends = enter.Ends(self._output, errors, status, theirs, port)
+            ends = enter.Ends(self._output, errors, status, theirs, port, culled)
             enter.run(self._plan, self._users, ends, parent)
-        theirs.close()
+        for end in (theirs, *([culled] if culled else [])):
+            end.close()
         os.close(errors)
         self._attend_inside(ours, listener, port)
         said = b"".join(iter(lambda: os.read(failed, 4096), b""))
@@ -93,6 +97,13 @@ class _Command:
             return None
         code, _, detail = said.decode("utf-8", "replace").partition(" ")
         return code, detail
+
+    def _prepare_to_cull(self) -> socket.socket | None:
+        """The command's end of it."""
+        if self._plan.layer != "landlock" or os.geteuid() != 0 or not cull.is_possible():
+            return None
+        self._cull, theirs = socket.socketpair()
+        return theirs
 
     def _way_out(self) -> tuple[int | None, int]:
         """Without a network of its own the command gets a port of the machine's loopback."""
@@ -127,7 +138,8 @@ class _Command:
     def _beside(self, work: Callable[[], None]) -> None:
         """In a process of its own, ended with everything else."""
         parent = os.getpid()
-        if os.fork():
+        if pid := os.fork():
+            self._apart.add(pid)
             return
         try:
             die_with_parent(parent)
@@ -142,7 +154,8 @@ class _Command:
     def _wait(self) -> None:
         deadline = time.monotonic() + self._plan.seconds
         memory = shared.FOLDER if self._plan.layer == "landlock-uid" else None
-        watch = Watch(self._child, self._plan.ceilings, [*self._plan.writable, self._plan.home], memory)
+        folders = [*self._plan.writable, self._plan.home]
+        watch = Watch(self._plan.ceilings, folders, memory, self._apart)
         ended = os.pidfd_open(self._child)
         poll = select.poll()
         poll.register(ended, select.POLLIN)
@@ -188,6 +201,8 @@ class _Command:
 
     def _kill(self, reason: str) -> None:
         self._reason = self._reason or reason
+        if self._cull:
+            cull.end(self._cull)
         tree.send(self._child, signal.SIGKILL)
         tree.end(keep=self._child)
 

@@ -7,13 +7,14 @@ import sys
 assert sys.platform == "linux"
 
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 
 from app.safety.confine import tree
 from app.safety.confine.plan import Ceilings
 
 TICK = 0.02  # s between two glances
+_OWN = 8  # processes of ours at most, beside a command
 _GLANCES = 5  # of them to a thorough look
 _FILES = 200_000  # new inodes
 _LAST_SHARE = 0.05  # of the machine's memory
@@ -21,10 +22,15 @@ _RESERVE = 256 << 20  # bytes that stay free for the server's own log
 
 
 class Watch:
-    """`folders`: where it may write. `memory`: one that is nothing but memory."""
+    """Of everything below this process but `apart`: what lost its parent as well is adopted by it.
 
-    def __init__(self, root: int, ceilings: Ceilings, folders: Sequence[str], memory: str | None = None) -> None:
-        self._root = root
+    `folders`: where it may write. `memory`: one that is nothing but memory.
+    """
+
+    def __init__(
+        self, ceilings: Ceilings, folders: Sequence[str], memory: str | None = None, apart: Container[int] = ()
+    ) -> None:
+        self._apart = apart
         self._ceilings = ceilings
         self._disks = {info.st_dev: folder for folder in folders if (info := _stat(folder))}
         self._before = {device: os.statvfs(folder) for device, folder in self._disks.items()}
@@ -44,10 +50,11 @@ class Watch:
         return self._look() if crowd or self._glances % _GLANCES == 0 else ""
 
     def _look(self) -> str:
-        pids = tree.descendants(self._root)
+        found = tree.descendants(os.getpid(), self._ceilings.processes + _OWN)
+        pids = [pid for pid in found if pid not in self._apart]
         if len(pids) > self._ceilings.processes:
             return "processes"
-        return "memory" if self._swollen([self._root, *pids]) or self._starved() else ""
+        return "memory" if self._swollen(pids) or self._starved() else ""
 
     def _swollen(self, pids: list[int]) -> bool:
         """With what no process has mapped: files of memory that are only written."""

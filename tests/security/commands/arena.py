@@ -239,7 +239,7 @@ def _state(pid: int) -> str:
         line for line in status.splitlines() if line.startswith(("Cpus_allowed_list", "TracerPid", "ShdPnd", "SigPnd"))
     ]
     stopped = fields[0] if fields[0] in "TtZX" else "runs"
-    return repr((stopped, fields[2], fields[15:17], fields[38:40], _priority(pid), lines, limits, kept))
+    return repr((stopped, fields[2], fields[15:17], fields[37:39], _priority(pid), lines, limits, kept))
 
 
 def _priority(pid: int) -> str:

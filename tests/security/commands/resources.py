@@ -8,6 +8,7 @@ _MEMORY = {
     "one process": "perl -e '$x = \"a\" x 300_000_000; print $ENV{OK}'",
     "python3: one process": "python3 -ISc 'import os; x = bytearray(300_000_000); os.write(1, os.environb[b\"OK\"])'",
     "several": "for i in 1 2 3 4 5 6; do perl -e '$x = \"a\" x 50_000_000; sleep 2' & done; wait; echo $OK",
+    "of orphans": "for i in 1 2 3 4 5 6; do (setsid perl -e '$x = \"a\" x 50_000_000; sleep 2' &) ; done; sleep 1.5; echo $OK",
     "shared": "perl -e 'open F, \"+>m\"; truncate F, 9_000_000; for (1 .. 30) { if (!fork) { $x = \"b\" x 9_000_000; sleep 2; exit } } 1 while wait > 0; print $ENV{OK}'",
     "in memory files": "perl -e '$n = \"x\\0\"; $c = \"a\" x 1_000_000; for (1 .. 50) { $f = syscall(319, $n, 0); for (1 .. 8) { syscall(1, $f, $c, 1_000_000) == 1_000_000 or exit } } sleep 1; print $ENV{OK}'",
     "in /dev/shm": "for i in $(seq 40); do head -c 9M /dev/zero > /dev/shm/$TAG.$i || break; done; sleep 0.5; [ $(ls /dev/shm/$TAG.* | wc -l) -ge 40 ] && echo $OK; rm -f /dev/shm/$TAG.*",
