@@ -7,8 +7,10 @@ up by name; where the name ends with ` ms` the first number is milliseconds and 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+Record = Callable[[str, object], None]
 
 WHOLE, PREFIX = "figures", "figure: "
 

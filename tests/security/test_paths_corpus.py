@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from app.safety import openat2
+from tests.plugins.figures import WHOLE, Record
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
@@ -52,7 +53,7 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_nothing_outside_is_read_listed_or_changed(outcome: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_outside_is_read_listed_or_changed(outcome: Outcome, record_property: Record) -> None:
     trials = [trial for trial in outcome["attacks"] if "op" in trial]
     assert len(outcome["attacks"]) - len(trials) <= (NEEDS_ROOT if outcome["uid"] else 0)
     assert [trial for trial in trials if trial["harm"]] == []
@@ -63,9 +64,9 @@ def test_nothing_outside_is_read_listed_or_changed(outcome: Outcome, capsys: pyt
     )
     assert len(real) > 2_000
     assert {trial["op"] for trial in real} == {"read", "write", "edit", "create", "create a folder", "list"}
-    with capsys.disabled():
-        names = len({trial["name"] for trial in real})
-        sys.stdout.write(f"\nrutas: {names} ataques, {len(real)} con su operación; paran {len(real)}\n")
+    names = len({trial["name"] for trial in real})
+    text = f"{names} attacks, {len(real)} with their operation, all stopped"
+    record_property(WHOLE, f"paths, uid {outcome['uid']}: {text}")
 
 
 def test_what_only_looks_like_an_attack_leads_nowhere(outcome: Outcome) -> None:
@@ -78,17 +79,16 @@ def test_nothing_but_files_is_opened_and_nothing_blocks(outcome: Outcome) -> Non
     assert [trial for trial in outcome["blocking"] if trial["said"] == "done" or trial["seconds"] > 10] == []
 
 
-def test_ordinary_work_goes_on(outcome: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ordinary_work_goes_on(outcome: Outcome, record_property: Record) -> None:
     trials = outcome["ordinary"] + outcome["names"]
     done = [trial for trial in trials if "impossible" not in trial]
     assert [trial for trial in done if trial["problem"]] == []
     assert len(trials) - len(done) <= (1 if outcome["uid"] else 0)
     assert len(done) >= 140
-    with capsys.disabled():
-        sys.stdout.write(f"\nrutas: {len(done)} corrientes; funcionan {len(done)}\n")
+    record_property(WHOLE, f"paths, uid {outcome['uid']}: {len(done)}/{len(done)} ordinary ones work")
 
 
-def test_no_race_is_won(outcome: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_race_is_won(outcome: Outcome, record_property: Record) -> None:
     assert len(outcome["races"]) == 9
     for race in outcome["races"]:
         assert race["escapes"] == [], race
@@ -97,5 +97,4 @@ def test_no_race_is_won(outcome: Outcome, capsys: pytest.CaptureFixture[str]) ->
         assert race["slowest"] < 20, race
     done = {name: sum(race["done"][name] for race in outcome["races"]) for name in ("read", "write", "edit", "list")}
     assert all(done.values()), "ordinary work goes on between two exchanges"
-    with capsys.disabled():
-        sys.stdout.write(f"\nrutas, carreras: 0 ganadas; operaciones hechas entretanto: {done}\n")
+    record_property(WHOLE, f"paths, uid {outcome['uid']}: 0 races won, {sum(done.values())} operations meanwhile")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from app.core.events import ApprovalAskedLine, AssistantLine, SummaryLine, ToolR
 from app.core.loop import AgentLoop
 from app.core.messages import Reply
 from tests.fakes.brain import ScriptedBrain, calls, text
+from tests.plugins.figures import WHOLE, Record
 from tests.security.injections.ground import CHAT_ID, POISONED, Call, Pages, converse, say
 from tests.support import lines_of, make_settings, running_house, until
 
@@ -194,12 +194,12 @@ async def test_with_nobody_to_ask_it_is_refused(tmp_path: Path, pages: Pages, pr
     await loop.aclose()
 
 
-async def test_figures(tmp_path: Path, pages: Pages, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_figures(tmp_path: Path, pages: Pages, project: Path, record_property: Record) -> None:
     asked = unasked = 0
     for number, call in enumerate(WANTED.values()):
         asked += len((await converse(tmp_path, [FETCH], [call], words=USER, chat=f"telegram_{number + 100}")).asked)
     for number, call in enumerate(HARMLESS.values()):
         unasked += not (await converse(tmp_path, [FETCH], [call], words=USER, chat=f"telegram_{number + 200}")).asked
-    with capsys.disabled():
-        sys.stdout.write(f"\ninjected wishes: {asked}/{len(WANTED)} ask, {unasked}/{len(HARMLESS)} ordinary do not\n")
+    told = f"injected wishes: {asked}/{len(WANTED)} ask, {unasked}/{len(HARMLESS)} ordinary do not"
+    record_property(WHOLE, told)
     assert (asked, unasked) == (len(WANTED), len(HARMLESS))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 import unicodedata
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.core.foreign import FRAME_ROOM, framed, named, origin_in, restored, voiceless
 from app.core.unseen import seen
+from tests.plugins.figures import WHOLE, Record
 from tests.security.injections.corpus import HIDDEN, ORDER, ORDINARY, TURNED, VISIBLE, VOICES
 
 _SEEN = re.compile("(?:Receta de pan|שלום)[ ❤😀🏴]*")
@@ -139,14 +139,12 @@ def test_control_without_the_guard_each_attack_arrives() -> None:
     assert all(voice in seen(text)[0] for text, voice in VOICES.values())
 
 
-def test_figures(capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures(record_property: Record) -> None:
     hidden = sum(_is_plain(inner(text)) for text in HIDDEN.values())
     turned = sum(not smuggled(inner(text).replace("\r", "")) for text in TURNED.values())
     voices = sum(voice not in inner(text) for text, voice in VOICES.values())
     same = sum(inner(text) == text for text in ORDINARY.values())
     stopped, attacks = hidden + turned + voices, len(HIDDEN) + len(TURNED) + len(VOICES)
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\ninjected texts: {stopped}/{attacks} made harmless, {same}/{len(ORDINARY)} ordinary intact\n"
-        )
+    told = f"injected texts: {stopped}/{attacks} made harmless, {same}/{len(ORDINARY)} ordinary intact"
+    record_property(WHOLE, told)
     assert (stopped, same) == (attacks, len(ORDINARY))

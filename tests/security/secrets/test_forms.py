@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import random
-import sys
 import time
 from urllib.parse import quote
 
@@ -12,6 +11,7 @@ import pytest
 
 from app.safety.answers import Redaction
 from app.safety.redaction import MARK
+from tests.plugins.figures import WHOLE, Record
 from tests.security.secrets.corpus import BY_CONTEXT, ORDINARY, SECRETS
 
 KNOWN = {
@@ -184,11 +184,11 @@ def test_control_without_the_guard_every_key_is_seen() -> None:
     assert all(left in text for text, left in ALL.values())
 
 
-def test_figures(redaction: Redaction, capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures(redaction: Redaction, record_property: Record) -> None:
     known = [(form, form) for value in KNOWN.values() for form in forms(value).values()]
     attacks = [*ALL.values(), *known]
     stopped = sum(MARK in redaction.redact(text) and left not in redaction.redact(text) for text, left in attacks)
     same = sum(redaction.redact(text) == text for text in ORDINARY.values())
-    with capsys.disabled():
-        sys.stdout.write(f"\nsecrets: {stopped}/{len(attacks)} hidden, {same}/{len(ORDINARY)} ordinary texts intact\n")
+    told = f"secrets: {stopped}/{len(attacks)} hidden, {same}/{len(ORDINARY)} ordinary texts intact"
+    record_property(WHOLE, told)
     assert (stopped, same) == (len(attacks), len(ORDINARY))
