@@ -48,8 +48,8 @@ def static_stages(python: Path) -> list[Stage]:
 
 
 def test_stage(python: Path, arguments: list[str]) -> Stage:
-    # One file stays in one worker: its servers start once.
-    parallel = ["-n", "auto", "--dist", "loadfile"]
+    # One file stays in one worker: its servers start once. They begin in the order of tests/plugins/long_first.py.
+    parallel = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
     return Stage("pruebas", [str(python), "-m", "pytest", *(arguments or parallel)])
 
 

@@ -1,7 +1,7 @@
 """What is run where. `NANOBOT_WHOLE_CORPUS=1`: everything everywhere.
 
-Otherwise each layer has its share, in turn: the layers as a server has them half of the corpus each, their variants (a
-server that is root, an older Landlock) a third. Every case is run on two layers at least.
+Otherwise the layers as a server has them get all of it, and their variants (a server that is root, an older Landlock) a
+third each, in turn.
 """
 
 from __future__ import annotations
@@ -20,5 +20,5 @@ def share(cases: Sequence[C], cell: int) -> list[C]:
     if WHOLE:
         return list(cases)
     _, uid, version = CELLS[cell]
-    turns = 3 if version or (ROOT and uid == 0) else 2
+    turns = 3 if version or (ROOT and uid == 0) else 1
     return [case for number, case in enumerate(cases) if (number + cell) % turns == 0]
