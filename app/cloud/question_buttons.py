@@ -13,17 +13,23 @@ from app.core.events import ApprovalAskedLine
 Pressed = Literal["allow", "always", "deny", "why"]
 _MARKS: dict[Pressed, str] = {"allow": "si", "always": "ss", "deny": "no", "why": "pq"}
 _PRESSED: dict[str, Pressed] = {mark: pressed for pressed, mark in _MARKS.items()}
-_LIMITS = (3_000, 1_500, 700)  # characters; the first that makes one message, so that its buttons are seen
+_LONGEST = 12_000  # characters that a chat is shown: a few messages, with the buttons below the last
+_LIMITS = (3_000, 1_500, 700)  # of one that is longer; the first that makes one message
 
 
 def question_parts(channel: Channel, text: str) -> Sequence[Part]:
+    if len(text) <= _LONGEST:
+        return channel.split(text)
     cuts = (channel.split(texts.cut_question(text, limit)) for limit in _LIMITS)
     return next((parts for parts in cuts if len(parts) == 1), None) or channel.split(text)
 
 
 def question_choices(session_id: str, line: ApprovalAskedLine) -> tuple[Choice, ...]:
-    offered: dict[Pressed, str] = {"allow": texts.ALLOW, "deny": texts.DENY}
-    if line.rule:
+    """What is not shown whole is not permitted here: the dashboard has all of it."""
+    whole = len(line.question) <= _LONGEST
+    offered: dict[Pressed, str] = {"allow": texts.ALLOW} if whole else {}
+    offered["deny"] = texts.DENY
+    if line.rule and whole:
         offered["always"] = texts.ALWAYS
     if line.kind != "pay":  # no model hears of that refusal
         offered["why"] = texts.DENY_WHY

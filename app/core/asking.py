@@ -16,11 +16,13 @@ from app.core.gates import Handler, Invocation
 from app.core.machine import Machine, folder
 from app.core.permissions import Permissions, Rule
 from app.core.preview import diff_of
+from app.core.risk import plain_words
 from app.core.roles import Role
 from app.core.rules import rule_of
 from app.core.toolkit import Risk
 
 MustAsk = Callable[[Invocation], str]
+_MOST_WORDS = 300  # characters of what is permitted for good
 _FILE_TOOLS = frozenset({"write_file", "edit_file"})
 
 
@@ -90,8 +92,10 @@ class Asking:
             raise ToolError(texts.not_allowed(answer.decision, answer.reason))
 
     async def _rule(self, invocation: Invocation) -> Rule | None:
+        """None as well when its words are too long to be read below the question."""
         rule = await rule_of(invocation)
-        return rule and rule.model_copy(update={"words": self._machine.redactor.redact(rule.words)})
+        words = self._machine.redactor.redact(rule.words) if rule else ""
+        return rule.model_copy(update={"words": words}) if rule and len(words) <= _MOST_WORDS else None
 
     def _may_be_lasting(self, invocation: Invocation, kind: Kind, forced: str) -> bool:
         standing = invocation.turn.standing if invocation.turn else None
@@ -113,9 +117,10 @@ class Asking:
 
 
 def _goes_out(invocation: Invocation) -> bool:
-    """A command of the shell only where it says so: a mere `curl` finds no network."""
-    networked = invocation.risk in {Risk.NETWORK, Risk.OUTSIDE}
-    return bool(invocation.arguments.get("network")) or (networked and invocation.tool.name == "git_operation")
+    """A command of the shell only where it says so, or is git alone: a mere `curl` finds no network."""
+    arguments = invocation.arguments
+    git = invocation.tool.name == "git_operation" or plain_words(str(arguments.get("command", "")))[:1] == ["git"]
+    return bool(arguments.get("network")) or (git and invocation.risk in {Risk.NETWORK, Risk.OUTSIDE})
 
 
 def _why(invocation: Invocation) -> str:

@@ -22,6 +22,7 @@ _COMMANDS = frozenset({"execute_shell", "git_operation"})
 _NETWORKED = frozenset({Risk.NETWORK, Risk.OUTSIDE})
 _MOST_WORDS = 300
 _WORD = re.compile(r"[^\s;|&<>()$`'\"={},]+")
+_PATTERN = re.compile(r"[*?\[]")
 # Those that open nothing but what they are given the name of.
 _NARROW = frozenset(
     [
@@ -118,5 +119,15 @@ async def _of_command(command: str, clones: Clones) -> str:
     everywhere = not words or words[0] not in _NARROW
     inside = await clones.origin([folder()])
     return inside or await clones.origin(
-        [*(folder() / name for name in names[:_MOST_WORDS]), *([folder()] if everywhere else [])], around=True
+        [*(folder() / _fixed(name) for name in names[:_MOST_WORDS]), *([folder()] if everywhere else [])], around=True
     )
+
+
+def _fixed(name: str) -> str:
+    """Of a pattern, the folder that it begins in; `~+` is the shell's word for where it stands."""
+    name = name.removeprefix("~+/")
+    found = _PATTERN.search(name)
+    if found is None:
+        return name
+    above, slash, _ = name[: found.start()].rpartition("/")
+    return above or slash or "."

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from app.core import texts_taint as texts
 from app.core.given import is_given
-from app.core.machine import machine
+from app.core.machine import folder, machine
 from app.core.roles import Role
+from app.core.survey import survey
 from app.core.toolkit import Risk
 
 if TYPE_CHECKING:
@@ -49,5 +50,8 @@ def _is_given(invocation: Invocation) -> bool:
 
 
 def _is_notes(path: str) -> bool:
-    """They stand in the system prompt of every conversation."""
-    return PurePath(path.replace("\\", "/")).name.rstrip(". ").casefold() in _NOTES
+    """They stand in the system prompt of every conversation. By whatever name: a link leads there as well."""
+    look = survey()
+    real = look.lands(path, folder()) if look and path else None
+    names = [PurePath(path.replace("\\", "/")).name, real.name if real else ""]
+    return any(name.rstrip(". ").casefold() in _NOTES for name in names)

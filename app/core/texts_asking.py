@@ -72,7 +72,9 @@ def cut_question(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     half = max(1, limit // 2)
-    left_out = f"[… {len(text) - 2 * half} caracteres más; la llamada entera está en el panel …]"
+    left_out = (
+        f"[… {len(text) - 2 * half} caracteres más: la llamada entera está en el panel, y solo allí se permite …]"
+    )
     return f"{text[:half]}\n{left_out}\n{text[-half:]}"
 
 

@@ -175,10 +175,10 @@ async def test_a_flood_is_the_chats_whichever_session_caused_it(tmp_path: Path) 
     await store.close()
 
 
-async def test_a_long_question_is_cut_until_its_buttons_stand_below_one_message(tmp_path: Path) -> None:
+async def test_a_question_that_is_too_long_is_cut_to_one_message_and_not_permitted_there(tmp_path: Path) -> None:
     channel = FakeChannel(part_size=2_000)
     asked = ApprovalAskedLine(
-        call_id="c", question="¿" + "x" * 9_000 + "?", digest="d", expires=2e9, reply_to=CHAT, kind="run"
+        call_id="c", question="¿" + "x" * 19_000 + "?", digest="d", expires=2e9, reply_to=CHAT, kind="run"
     )
     store = SessionManager(tmp_path)
     await store.append("telegram_42", ASKED, asked)
@@ -186,8 +186,8 @@ async def test_a_long_question_is_cut_until_its_buttons_stand_below_one_message(
     delivery.lanes.wake("telegram_42")
     await until(lambda: not delivery.lanes.busy)
     sent = channel.sent
-    assert len(sent) == 1 and len(sent[0].choices) == 3
-    assert sent[0].text[0] == "¿" and sent[0].text[-1] == "?" and "7502 caracteres más" in sent[0].text
+    assert len(sent) == 1 and [choice.label for choice in sent[0].choices] == ["Rechazar", "Rechazar y decir por qué"]
+    assert sent[0].text[0] == "¿" and sent[0].text[-1] == "?" and "17502 caracteres más" in sent[0].text
     await store.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.core.events import ReplyTo, UserLine
 from tests.fakes.brain import ScriptedBrain, calls, text
-from tests.fakes.telegram import FakeTelegram
+from tests.fakes.telegram import FakeTelegram, button_of
 from tests.fakes.telegram_house import FORUM, FRIEND, OWNER, STRANGER, bot, hurry, people
 from tests.fakes.telegram_wire import Json
 from tests.support import lines_of, until
@@ -112,15 +112,37 @@ async def test_presses_and_strangers_never_hold_the_polling_up(tmp_path: Path, t
             gate.set()
 
 
-async def test_a_long_question_is_one_message_with_its_buttons(tmp_path: Path, telegram: FakeTelegram) -> None:
+async def test_a_long_question_is_shown_whole_before_its_buttons(tmp_path: Path, telegram: FakeTelegram) -> None:
+    command = (
+        "cat > x <<'EOF'\n" + "línea 😀 de datos\n" * 200 + "rm -rf lo-del-medio\n" + "línea de datos\n" * 200 + "EOF"
+    )
+    risky = calls(("execute_shell", {"command": command}))
+    async with bot(tmp_path, telegram, ScriptedBrain(risky, text("fin"))):
+        telegram.user_says(OWNER, "hazlo")
+        question = await telegram.wait_for_message("¿Lo permito?")
+        shown = "".join(telegram.texts(OWNER))
+        assert 1 < len(telegram.texts(OWNER)) < 5 and "lo-del-medio" in shown
+        assert shown.count("línea") == 400
+        assert button_of(question, "Permitir")
+        assert all("reply_markup" not in message for message in telegram.sent(OWNER)[:-1])
+        refuse = button_of(question, "Rechazar")
+        assert refuse
+        telegram.presses(question, refuse["callback_data"])
+        await telegram.wait_for_message("fin")
+
+
+async def test_what_is_too_long_to_be_shown_cannot_be_permitted_unseen(tmp_path: Path, telegram: FakeTelegram) -> None:
     command = "cat > x <<'EOF'\n" + "línea 😀 de datos\n" * 3_000 + "EOF"
     risky = calls(("execute_shell", {"command": command}))
     async with bot(tmp_path, telegram, ScriptedBrain(risky, text("fin"))):
-        question, _, no = await question_of(telegram)
+        telegram.user_says(OWNER, "hazlo")
+        question = await telegram.wait_for_message("¿Lo permito?")
         assert len(telegram.texts(OWNER)) == 1
-        assert "cat > x" in question["text"] and "caracteres más" in question["text"]
-        assert question["text"].rstrip().endswith(".") and question["entities"][-1]["type"] in {"pre", "code"}
-        telegram.presses(question, no)
+        assert "cat > x" in question["text"] and "solo allí se permite" in question["text"]
+        assert not button_of(question, "Permitir") and not button_of(question, "Permitir siempre esto")
+        refuse = button_of(question, "Rechazar")
+        assert refuse
+        telegram.presses(question, refuse["callback_data"])
         await telegram.wait_for_message("fin")
 
 

@@ -50,6 +50,7 @@ def make_project(tmp_path: Path) -> Path:
     git("add", ".", cwd=root / "propio")
     git("commit", "-qm", "uno", cwd=root / "propio")
     git("remote", "add", "origin", str(root / "remoto.git"), cwd=root / "propio")
+    (root / "inocente.txt").symlink_to("../AGENTS.md")
     return root
 
 
