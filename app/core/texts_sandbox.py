@@ -30,7 +30,7 @@ SANDBOX_NONE = (
 )
 SANDBOX_WINDOWS = (
     "En Windows las órdenes no están encerradas: corren con tu mismo usuario, sin claves en su entorno y con tiempo y "
-    "salida limitados, y tienen toda la red; por eso cada una te pide permiso antes."
+    "salida limitados, y tienen toda la red; por eso cada una te pide permiso antes, salvo con APPROVALS=nunca."
 )
 SHELL_OFF = (
     "La shell está apagada: en esta máquina nada puede encerrar las órdenes. Las herramientas de archivos y git sí "
