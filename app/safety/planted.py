@@ -19,7 +19,7 @@ from loguru import logger
 from app.core import texts_sandbox as texts
 from app.core.contracts import CommandResult
 from app.safety.ground import AnyJob
-from app.safety.later import Scene, differ, is_settings, look, opened
+from app.safety.later import Scene, differ, is_settings, leads_to_its_own, look, opened
 from app.safety.restoring import Change, Restorer
 
 _MOST_PROJECTS = 300
@@ -159,7 +159,7 @@ def _changed(before: Scene | None, now: Scene | None) -> list[str]:
 
 def _is_new(name: str, now: Scene, *, own: bool) -> bool:
     state = now[name]
-    if state.kind == "folder" or (own and not name.startswith(".git/")):
+    if state.kind == "folder" or leads_to_its_own(name, state) or (own and not name.startswith(".git/")):
         return False
     return not is_settings(name) or differ(replace(state, stamp=(), content=b""), state, name)
 

@@ -85,6 +85,17 @@ def test_a_repository_that_was_moved_away_comes_back(layer: Layer, place: Arena)
     assert run(layer, place, "git log --oneline").endswith(" a\n")
 
 
+def test_where_a_working_tree_has_its_settings_stays(layer: Layer, place: Arena) -> None:
+    assert "[Nanobot" not in run(layer, place, f"{START}; git worktree add -q w/t; cd w/t; git status")
+    where = place.project / ".git/worktrees/t/commondir"
+    assert where.read_text() == "../..\n"
+    assert "commondir" in run(layer, place, "echo ../../../x > .git/worktrees/t/commondir")
+    assert where.read_text() == "../..\n"
+    run(layer, place, "echo ../x > .git/commondir")
+    assert not (place.project / ".git/commondir").exists()
+    assert "[Nanobot" not in run(layer, place, "git worktree remove w/t; git status")
+
+
 def test_a_new_repository_keeps_its_plain_settings(layer: Layer, place: Arena) -> None:
     run(layer, place, "cd ../otro; git init -q; git config user.name Ana; git config core.pager malo; git config x.y z")
     settings = (place.root / "otro/.git/config").read_text()
