@@ -174,7 +174,7 @@ class _Scan:
             if names & {"HEAD", "hooks", "config", "config.worktree", "commondir"}:
                 self.repository(folder, name, path)
             elif depth < _MAX_DEPTH:
-                for entry in sorted(names):
+                for entry in sorted(n for n in names if not n.endswith(ASIDE)):
                     self._repositories(inner, entry, f"{path}/{entry}", depth + 1)
 
 

@@ -38,7 +38,7 @@ _SETTINGS = {
         "textconv": "diff.x.textconv", "merge driver": "merge.x.driver", "credentials": "credential.helper",
         "gpg": "gpg.program", "include": "include.path", "conditional include": "includeIf.gitdir:/.path",
         "another address": "url.ext::sh.insteadOf", "upload": "remote.o.uploadpack", "sequence": "sequence.editor",
-        "proxy": "core.gitProxy", "mergetool": "mergetool.x.cmd", "pager of a command": "pager.log",
+        "proxy": "core.gitProxy", "proxy of the web": "http.proxy", "a push's address": "branch.main.pushRemote", "mergetool": "mergetool.x.cmd", "pager of a command": "pager.log",
     }.items()
 }  # fmt: skip
 _BY_HAND = {

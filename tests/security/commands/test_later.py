@@ -65,6 +65,10 @@ def test_it_is_told_and_nothing_is_destroyed(layer: Layer, place: Arena) -> None
 
 def test_ordinary_commands_hear_nothing(layer: Layer, place: Arena) -> None:
     assert "[Nanobot" not in run(layer, place, f"{START}; git config pull.rebase true; git remote add o ../otro; ls")
+    start = "git init -q --bare r; git remote set-url o ./r; git push -qu o main; git branch -m main m; git branch -u o/main"
+    assert "[Nanobot" not in run(
+        layer, place, f"{start}; git config remote.pushDefault o; git config http.postBuffer 9"
+    )
 
 
 def test_who_was_asked_for_may_leave_it(layer: Layer, place: Arena) -> None:
@@ -93,6 +97,8 @@ def test_where_a_working_tree_has_its_settings_stays(layer: Layer, place: Arena)
     assert where.read_text() == "../..\n"
     run(layer, place, "echo ../x > .git/commondir")
     assert not (place.project / ".git/commondir").exists()
+    run(layer, place, "mkdir -p .git/modules/s; echo ../../../x > .git/modules/s/commondir")
+    assert os.listdir(place.project / ".git/modules/s") == ["commondir.apartado"]
     assert "[Nanobot" not in run(layer, place, "git worktree remove w/t; git status")
 
 
@@ -233,6 +239,12 @@ def test_looking_at_many_projects_is_quick(tmp_path: Path) -> None:
         ("[url \"ext::sh\"]\n\tinsteadOf = https://\n", 1),
         ("[lfs \"customtransfer.x\"]\n\tpath = malo\n[lfs]\n\trepositoryformatversion = 0\n", 1),
         ("[core]\n\tpa\\\nger = malo\n", 1),
+        ("[http]\n\tpostBuffer = 1\n\tversion = HTTP/1.1\n\tlowSpeedLimit = 1\n\tmaxRequests = 2\n", 0),
+        ("[http]\n\tproxy = http://malo:1\n\tsslVerify = false\n[http \"https://x\"]\n\textraHeader = y\n", 3),
+        ("[http]\n\tsslCAInfo = x\n\tcookieFile = x\n\tcurloptResolve = x\n\tsslKey = x\n\tuserAgent = x\n", 5),
+        ("[branch \"m\"]\n\tremote = o-1\n\tpushRemote = .\n[remote]\n\tpushDefault = \"o\"\n", 0),
+        ("[branch \"m\"]\n\tremote = https://malo/x\n\tpushRemote = ../x\n[remote]\n\tpushDefault = a@b:c\n", 3),
+        ("[fetch]\n\tbundleURI = https://malo\n", 1),
         ("\xff", 1),
     ],
 )  # fmt: skip
