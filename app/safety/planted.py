@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -41,6 +41,22 @@ class _Watched:
 
 _watched: dict[Path, _Watched] = {}
 _lock = threading.Lock()
+
+
+@contextmanager
+def consented(file: Path, content: bytes, over: bytes | None = None) -> Generator[None]:
+    """While a file is written that is not a command's doing: those that run meanwhile leave it.
+
+    `over`: what it is a change of. Where a command has made that up, the change keeps nothing of it.
+    """
+    with _lock:
+        yield
+        for place, watched in _watched.items():
+            if watched.scene is not None and file.is_relative_to(place):
+                name = file.relative_to(place).as_posix()
+                old, now = watched.scene.get(name), (_scene(place, watched.scene) or {}).get(name)
+                if now and now.content == content and (over is None or (old and old.content == over)):
+                    watched.scene = {**watched.scene, name: now}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from app.safety import planted
 from app.safety.git_config import programs, without_programs
 from app.safety.later import State, look, opened
 from app.safety.restoring import Change, Restorer
+from app.safety.workspace import Workspace
 from tests.security.commands import runner
 from tests.security.commands.arena import Arena, arena, base_folder
 from tests.security.commands.runner import Layer
@@ -181,6 +183,24 @@ def test_side_by_side_they_are_measured_against_the_first(layer: Layer, place: A
     assert not (place.project / ".envrc").exists()
     assert sum(".envrc" in output for output in said) == 1
     assert not planted._watched
+
+
+async def test_what_somebody_else_writes_meanwhile_stays(layer: Layer, place: Arena) -> None:
+    workspace = Workspace([place.root])
+    ends = "touch ya; while [ ! -e fin ]; do sleep 0.02; done"
+    running = asyncio.create_task(asyncio.to_thread(run, layer, place, f"echo malo > .mise.toml; {ends}"))
+    while not (place.project / "ya").exists():
+        await asyncio.sleep(0.01)
+    await workspace.write(".envrc", place.project, "suyo\n")
+    await workspace.edit(".github/workflows/ci.yml", place.project, "push", "tag")
+    await workspace.edit(".mise.toml", place.project, "malo", "malo y suyo")
+    (place.project / "fin").touch()
+    said = await running
+    assert (place.project / ".envrc").read_text() == "suyo\n"
+    assert (place.project / ".github/workflows/ci.yml").read_text() == "on: tag\n"
+    assert not (place.project / ".mise.toml").exists()
+    assert ".envrc" not in said
+    assert ".mise.toml" in said
 
 
 def test_a_link_that_is_put_in_its_way_leads_nowhere(layer: Layer, place: Arena) -> None:
