@@ -42,9 +42,17 @@ _HARMLESS = {section: frozenset(keys.split()) for section, keys in _KEYS.items()
 
 
 # For `programs`: without the overrides of our own git, for the user's own git will not have them.
-_PLAIN = _SECTIONS - {"url", "lfs"}
-_LFS = {"repositoryformatversion", "access", "locksverify", "url"}
-_PROGRAMS = {"core.hookspath", "core.fsmonitor", "gc.recentobjectshook"}
+_PLAIN = _SECTIONS - {"url", "lfs", "http"}
+_ONLY = {
+    "lfs": frozenset({"repositoryformatversion", "access", "locksverify", "url"}),
+    # Not where its traffic goes, what is trusted there, or what is sent along.
+    "http": frozenset(
+        {"lowspeedlimit", "lowspeedtime", "maxrequests", "maxretries", "minsessions", "postbuffer", "version"}
+    ),
+}
+_PROGRAMS = {"core.hookspath", "core.fsmonitor", "gc.recentobjectshook", "fetch.bundleuri"}
+_NAMES_A_REMOTE = {"branch.remote", "branch.pushremote", "remote.pushdefault"}  # or is itself an address, a folder
+_REMOTE = re.compile(r"\.|[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SWITCHES = {"core.fsmonitor", "commit.gpgsign", "tag.gpgsign", "push.gpgsign", "tag.forcesignannotated",
              "log.showsignature", "merge.verifysignatures", "filter.required", "submodule.update"}  # fmt: skip
 _BOOLEANS = {"", "true", "false", "yes", "no", "on", "off", "0", "1", "if-asked", "checkout", "rebase", "merge", "none"}
@@ -94,7 +102,9 @@ def _is_plain(section: str, key: str, value: str) -> bool:
     kind = f"{section}.{key}"
     if kind in _SWITCHES and value.strip(' "').lower() in _BOOLEANS:
         return True
-    known = key in _LFS if section == "lfs" else section in _PLAIN or key in _HARMLESS.get(section, ())
+    if kind in _NAMES_A_REMOTE:
+        return _REMOTE.fullmatch(value.strip(' "')) is not None
+    known = section in _PLAIN or key in _ONLY.get(section, _HARMLESS.get(section, ()))
     return known and kind not in _PROGRAMS and not is_neutralised(kind)
 
 

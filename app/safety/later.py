@@ -13,6 +13,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 from typing import Literal
 
 from app.core.risk_later import HOLDERS, folded, is_later_name
@@ -62,6 +63,8 @@ def differ(before: State, now: State, name: str) -> bool:
         return False
     if before.kind != now.kind or now.kind in {"folder", "closed"}:
         return before.kind != now.kind
+    if leads_to_its_own(name, now):
+        return False
     if is_settings(name):
         return _programs(before, name) != _programs(now, name)
     return before.content is None or before.content != now.content or (before.mode ^ now.mode) & 0o111 != 0
@@ -80,6 +83,13 @@ def _is_a_submodules_own(name: str, section: str, key: str, value: str) -> bool:
 
 def is_settings(name: str) -> bool:
     return name.startswith(".git/") and name.rpartition("/")[2] in {"config", "config.worktree"}
+
+
+def leads_to_its_own(name: str, state: State) -> bool:
+    """A working tree's `commondir`, as git writes it: any other takes settings and hooks from elsewhere."""
+    at = PurePosixPath(name)
+    of_a_tree = at.name == "commondir" and at.parts[-3:-2] == ("worktrees",)
+    return of_a_tree and state.kind == "file" and (state.content or b"").rstrip(b"\r\n") == b"../.."
 
 
 @contextmanager
@@ -146,7 +156,7 @@ class _Scan:
 
     def _repository(self, folder: int, path: str) -> None:
         names = self.names(folder)
-        for entry in sorted(names & {"config", "config.worktree"}):
+        for entry in sorted(names & {"config", "config.worktree", "commondir"}):
             self.leaf(folder, entry, f"{path}/{entry}")
         if "hooks" in names:
             self.tree(folder, "hooks", f"{path}/hooks", depth=_MAX_DEPTH - 2)
@@ -161,10 +171,10 @@ class _Scan:
             return
         with opened(name, folder) as inner:
             names = self.names(inner)
-            if names & {"HEAD", "hooks", "config", "config.worktree"}:
+            if names & {"HEAD", "hooks", "config", "config.worktree", "commondir"}:
                 self.repository(folder, name, path)
             elif depth < _MAX_DEPTH:
-                for entry in sorted(names):
+                for entry in sorted(n for n in names if not n.endswith(ASIDE)):
                     self._repositories(inner, entry, f"{path}/{entry}", depth + 1)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from loguru import logger
 from app.core import texts_sandbox as texts
 from app.core.contracts import CommandResult
 from app.safety.ground import AnyJob
-from app.safety.later import Scene, differ, is_settings, look, opened
+from app.safety.later import Scene, differ, is_settings, leads_to_its_own, look, opened
 from app.safety.restoring import Change, Restorer
 
 _MOST_PROJECTS = 300
@@ -41,6 +41,22 @@ class _Watched:
 
 _watched: dict[Path, _Watched] = {}
 _lock = threading.Lock()
+
+
+@contextmanager
+def consented(file: Path, content: bytes, over: bytes | None = None) -> Generator[None]:
+    """While a file is written that is not a command's doing: those that run meanwhile leave it.
+
+    `over`: what it is a change of. Where a command has made that up, the change keeps nothing of it.
+    """
+    with _lock:
+        yield
+        for place, watched in _watched.items():
+            if watched.scene is not None and file.is_relative_to(place):
+                name = file.relative_to(place).as_posix()
+                old, now = watched.scene.get(name), (_scene(place, watched.scene) or {}).get(name)
+                if now and now.content == content and (over is None or (old and old.content == over)):
+                    watched.scene = {**watched.scene, name: now}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +175,7 @@ def _changed(before: Scene | None, now: Scene | None) -> list[str]:
 
 def _is_new(name: str, now: Scene, *, own: bool) -> bool:
     state = now[name]
-    if state.kind == "folder" or (own and not name.startswith(".git/")):
+    if state.kind == "folder" or leads_to_its_own(name, state) or (own and not name.startswith(".git/")):
         return False
     return not is_settings(name) or differ(replace(state, stamp=(), content=b""), state, name)
 

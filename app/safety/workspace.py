@@ -19,6 +19,7 @@ from app.safety import diskfile, names
 from app.safety.bounds import Bounds
 from app.safety.hardlinks import HardLinks
 from app.safety.paths import Place, code_of, locate
+from app.safety.planted import consented
 from app.safety.survey import DiskSurvey
 from app.safety.textfile import Replacement, TextFormat, Window, binary_kind, read_window
 
@@ -104,11 +105,11 @@ class Workspace:
         with self._at(path, base, create=True) as place:
             diskfile.check_writable(place)
             if place.info is None:
-                diskfile.replace(place, _fitting(path, content.encode()))
+                _replace(place, _fitting(path, content.encode()))
                 return texts.CREATED
             with self._opened(place) as file:
                 form = TextFormat.of(file.read(_HEAD))
-            diskfile.replace(place, _fitting(path, form.encode(content)))
+            _replace(place, _fitting(path, form.encode(content)))
             return texts.REPLACED
 
     def _edit(self, path: str, base: Path, old: str, new: str) -> int:
@@ -126,7 +127,7 @@ class Workspace:
             replacement = Replacement(text, old)
             position = _the_only_one(path, replacement, text)
             changed = replacement.apply(position, new, crlf=bool(form.crlf))
-            diskfile.replace(place, _fitting(path, form.bom + changed.encode(form.encoding, form.lossless)))
+            _replace(place, _fitting(path, form.bom + changed.encode(form.encoding, form.lossless)), over=data)
             return replacement.line_of(position)
 
     def _list_dir(self, path: str, base: Path, limit: int) -> tuple[Sequence[Entry], int]:
@@ -138,6 +139,11 @@ class Workspace:
             hides = self._bounds.hides if self._bounds.hides_below(place.real) else None
             with diskfile.listed(place) as found:
                 return _entries(found, lambda entry: _is_shown(entry, place, hides), limit)
+
+
+def _replace(place: Place, content: bytes, over: bytes | None = None) -> None:
+    with consented(place.real, content, over):
+        diskfile.replace(place, content)
 
 
 def _entries(

@@ -210,7 +210,8 @@ def _runs(path: Path) -> bool:
     """Objects and references of git do not; a `.git` that is a file leads to another repository."""
     if path.parts[0] != ".git":
         return True
-    return path.parts[1:2] in {(), ("hooks",), ("modules",)} and path.suffix != ".sample"
+    runs = path.name == "commondir" or path.parts[1:2] in {(), ("hooks",), ("modules",)}
+    return runs and path.suffix != ".sample"
 
 
 def config_programs(path: Path) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tests.security.commands.case import Attack, family
 
+_ELSEWHERE = "mkdir x; cp -r .git/objects .git/refs .git/config x; printf '[core]\\n\\tfsmonitor = id\\n' >> x/config;"
 _HOOKS = {
     "a hook": "printf '#!/bin/sh\\n' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit",
     "a hook that was there": "echo id >> .git/hooks/pre-push",
@@ -22,6 +23,10 @@ _HOOKS = {
     "a hook that nobody may read": "printf '#!/bin/sh\\n' > .git/hooks/pre-commit; chmod 311 .git/hooks",
     "a hook of another case": "printf '#!/bin/sh\\n' > .git/hooks/PRE-COMMIT",
     "a hook of a submodule": "mkdir -p .git/modules/s/hooks; printf '#!/bin/sh\\n' > .git/modules/s/hooks/pre-commit",
+    "settings from elsewhere": f"{_ELSEWHERE} echo ../x > .git/commondir",
+    "settings from elsewhere, as a link": f"{_ELSEWHERE} printf ../x > c; ln -s ../c .git/commondir",
+    "settings from elsewhere, of a submodule": f"{_ELSEWHERE} mkdir -p .git/modules/s; echo ../../../x > .git/modules/s/commondir",
+    "settings from elsewhere, of a working tree": f"{_ELSEWHERE} mkdir -p .git/worktrees/s; echo ../../../x > .git/worktrees/s/commondir",
     "a hook in the background": "(sleep 0.1; setsid sh -c 'while :; do echo x >> .git/hooks/pre-commit; done') & sleep 0.2",
 }  # fmt: skip
 _SETTINGS = {
@@ -33,7 +38,7 @@ _SETTINGS = {
         "textconv": "diff.x.textconv", "merge driver": "merge.x.driver", "credentials": "credential.helper",
         "gpg": "gpg.program", "include": "include.path", "conditional include": "includeIf.gitdir:/.path",
         "another address": "url.ext::sh.insteadOf", "upload": "remote.o.uploadpack", "sequence": "sequence.editor",
-        "proxy": "core.gitProxy", "mergetool": "mergetool.x.cmd", "pager of a command": "pager.log",
+        "proxy": "core.gitProxy", "proxy of the web": "http.proxy", "a push's address": "branch.main.pushRemote", "mergetool": "mergetool.x.cmd", "pager of a command": "pager.log",
     }.items()
 }  # fmt: skip
 _BY_HAND = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from app.safety import planted
 from app.safety.git_config import programs, without_programs
 from app.safety.later import State, look, opened
 from app.safety.restoring import Change, Restorer
+from app.safety.workspace import Workspace
 from tests.security.commands import runner
 from tests.security.commands.arena import Arena, arena, base_folder
 from tests.security.commands.runner import Layer
@@ -65,6 +67,10 @@ def test_it_is_told_and_nothing_is_destroyed(layer: Layer, place: Arena) -> None
 
 def test_ordinary_commands_hear_nothing(layer: Layer, place: Arena) -> None:
     assert "[Nanobot" not in run(layer, place, f"{START}; git config pull.rebase true; git remote add o ../otro; ls")
+    start = "git init -q --bare r; git remote set-url o ./r; git push -qu o main; git branch -m main m; git branch -u o/main"
+    assert "[Nanobot" not in run(
+        layer, place, f"{start}; git config remote.pushDefault o; git config http.postBuffer 9"
+    )
 
 
 def test_who_was_asked_for_may_leave_it(layer: Layer, place: Arena) -> None:
@@ -83,6 +89,19 @@ def test_a_repository_that_was_moved_away_comes_back(layer: Layer, place: Arena)
     assert not (place.project / ".git").is_symlink()
     assert (place.project / ".git/hooks/pre-push").read_text() == HOOK
     assert run(layer, place, "git log --oneline").endswith(" a\n")
+
+
+def test_where_a_working_tree_has_its_settings_stays(layer: Layer, place: Arena) -> None:
+    assert "[Nanobot" not in run(layer, place, f"{START}; git worktree add -q w/t; cd w/t; git status")
+    where = place.project / ".git/worktrees/t/commondir"
+    assert where.read_text() == "../..\n"
+    assert "commondir" in run(layer, place, "echo ../../../x > .git/worktrees/t/commondir")
+    assert where.read_text() == "../..\n"
+    run(layer, place, "echo ../x > .git/commondir")
+    assert not (place.project / ".git/commondir").exists()
+    run(layer, place, "mkdir -p .git/modules/s; echo ../../../x > .git/modules/s/commondir")
+    assert os.listdir(place.project / ".git/modules/s") == ["commondir.apartado"]
+    assert "[Nanobot" not in run(layer, place, "git worktree remove w/t; git status")
 
 
 def test_a_new_repository_keeps_its_plain_settings(layer: Layer, place: Arena) -> None:
@@ -166,6 +185,24 @@ def test_side_by_side_they_are_measured_against_the_first(layer: Layer, place: A
     assert not planted._watched
 
 
+async def test_what_somebody_else_writes_meanwhile_stays(layer: Layer, place: Arena) -> None:
+    workspace = Workspace([place.root])
+    ends = "touch ya; while [ ! -e fin ]; do sleep 0.02; done"
+    running = asyncio.create_task(asyncio.to_thread(run, layer, place, f"echo malo > .mise.toml; {ends}"))
+    while not (place.project / "ya").exists():
+        await asyncio.sleep(0.01)
+    await workspace.write(".envrc", place.project, "suyo\n")
+    await workspace.edit(".github/workflows/ci.yml", place.project, "push", "tag")
+    await workspace.edit(".mise.toml", place.project, "malo", "malo y suyo")
+    (place.project / "fin").touch()
+    said = await running
+    assert (place.project / ".envrc").read_text() == "suyo\n"
+    assert (place.project / ".github/workflows/ci.yml").read_text() == "on: tag\n"
+    assert not (place.project / ".mise.toml").exists()
+    assert ".envrc" not in said
+    assert ".mise.toml" in said
+
+
 def test_a_link_that_is_put_in_its_way_leads_nowhere(layer: Layer, place: Arena) -> None:
     (place.outside / "hooks").mkdir()
     before = sorted(os.listdir(place.outside))
@@ -222,6 +259,12 @@ def test_looking_at_many_projects_is_quick(tmp_path: Path) -> None:
         ("[url \"ext::sh\"]\n\tinsteadOf = https://\n", 1),
         ("[lfs \"customtransfer.x\"]\n\tpath = malo\n[lfs]\n\trepositoryformatversion = 0\n", 1),
         ("[core]\n\tpa\\\nger = malo\n", 1),
+        ("[http]\n\tpostBuffer = 1\n\tversion = HTTP/1.1\n\tlowSpeedLimit = 1\n\tmaxRequests = 2\n", 0),
+        ("[http]\n\tproxy = http://malo:1\n\tsslVerify = false\n[http \"https://x\"]\n\textraHeader = y\n", 3),
+        ("[http]\n\tsslCAInfo = x\n\tcookieFile = x\n\tcurloptResolve = x\n\tsslKey = x\n\tuserAgent = x\n", 5),
+        ("[branch \"m\"]\n\tremote = o-1\n\tpushRemote = .\n[remote]\n\tpushDefault = \"o\"\n", 0),
+        ("[branch \"m\"]\n\tremote = https://malo/x\n\tpushRemote = ../x\n[remote]\n\tpushDefault = a@b:c\n", 3),
+        ("[fetch]\n\tbundleURI = https://malo\n", 1),
         ("\xff", 1),
     ],
 )  # fmt: skip
