@@ -9,32 +9,47 @@ import os
 import re
 import shlex
 
+_SHELLS = "busybox toybox pwsh powershell cmd command.com nu elvish oil es rc"
+_ANY_SHELL = re.compile(r"[a-z]{0,4}sh")  # dash, yash, xonsh, git's or tomorrow's
+_NO_SHELLS = frozenset({"push", "stash", "flush", "fresh", "mesh", "crash", "trash", "squash", "finish"})
 _INTERPRETERS = """
-sh bash dash zsh ksh mksh fish csh tcsh ash rbash busybox toybox pwsh powershell cmd command.com
-python pypy ipython jython node nodejs deno bun tsx ts-node perl ruby irb php lua luajit tclsh wish expect awk gawk
-mawk nawk sed r rscript julia ghci runghc runhaskell groovy scala clojure java jshell jrunscript
-elixir iex erl escript guile racket sbcl clisp ocaml emacs vi vim nvim view ex ed nano less more man gdb lldb jq
-sqlite3 psql mysql bc m4 osascript wscript cscript mshta rundll32
+python pypy ipython bpython ptpython jython micropython pdb node nodejs deno bun gjs mjs js d8 qjs qjsc rhino tsx
+ts-node perl ruby irb php lua luajit wish expect awk gawk mawk nawk original-awk sed r rscript octave octave-cli maxima
+gp sage gnuplot julia ghci runghc runhaskell groovy scala clojure clj java jshell jrunscript kotlin elixir iex erl
+escript guile racket sbcl clisp ecl ocaml chez scheme gforth picolisp pil newlisp janet raku emacs vi vim nvim view ex
+ed nano less more man gdb lldb jq sqlite3 psql mysql bc dc m4 osascript wscript cscript mshta rundll32
 """
+_COMPILERS_THAT_RUN = "tcc kotlinc swift crystal nim dart zig v"
+_SERVERS = """
+uwsgi gunicorn uvicorn hypercorn daphne flask django-admin celery jupyter jupyter-lab jupyter-notebook ipykernel
+streamlit nodemon pm2
+"""  # each loads the code whose name it is given
+_SETTERS = """
+export declare typeset local readonly set unset shopt enable hash read mapfile readarray printf bind complete compgen
+"""  # of the shell itself: which program a later name is
 _STARTERS = """
 sudo doas su runuser env xargs find fd parallel time timeout gtimeout nohup nice ionice chrt taskset stdbuf setsid
 setarch setpriv strace ltrace perf watch entr flock script scriptreplay chroot unshare nsenter bwrap firejail
 systemd-run systemctl at batch crontab launchctl ssh scp sftp rsync telnet nc ncat netcat socat docker podman nerdctl
 kubectl helm lxc vagrant npx bunx pnpx uvx pipx tmux screen dtach eval exec source command builtin coproc trap alias
+run-parts start-stop-daemon git-shell valgrind fakeroot proot faketime dbus-run-session xvfb-run chronic nocache
+cpulimit prlimit numactl capsh sg newgrp pkexec gosu tini dumb-init hyperfine unbuffer
 function if then else elif fi for while until do done case esac select ! [[ git
 """
-_NEVER = frozenset((_INTERPRETERS + _STARTERS).split())
+_EVERY = (_SHELLS, _INTERPRETERS, _COMPILERS_THAT_RUN, _SERVERS, _SETTERS, _STARTERS)
+_NEVER = frozenset(name for names in _EVERY for name in names.split())
+_LOADERS = re.compile(r"(ld(\.so|64\.so|-linux|-musl)|qemu-).*")  # of programs, one for each kind of machine
 _SCRIPTS = {"exec", "x", "dlx", "explore"}  # `npm run build` is like make: the project's own
 _RUN = {"exec", "run", "shell"}
 _RUNNERS = dict.fromkeys(["npm", "pnpm", "yarn"], _SCRIPTS) | dict.fromkeys(
-    ["uv", "poetry", "pipenv", "hatch", "pdm", "rye", "cargo", "go", "swift", "dotnet", "bundle", "conda", "mise",
+    ["uv", "poetry", "pipenv", "hatch", "pdm", "rye", "cargo", "go", "dotnet", "bundle", "conda", "mise",
      "direnv", "asdf", "nix", "gradle"], _RUN
 )  # fmt: skip
 _SEPARATORS = frozenset({"&&", "||", ";", "|", "|&", "&"})
 _REDIRECTIONS = frozenset({">", ">>", "<", ">&", "<&", "&>", "&>>", ">|"})
 _OPERATOR = re.compile(r"[();<>|&]+")
 _PROGRAM = re.compile(r"[A-Za-z][\w.+-]*")  # no path: what lies there may be another program tomorrow
-_VERSION = re.compile(r"[\d.]+$")
+_VERSION = re.compile(r"-?[\d.]+$")
 _SUFFIX = re.compile(r"\.(exe|cmd|bat|com)$")
 
 
@@ -60,7 +75,9 @@ def is_fixed(command: str) -> bool:
 def _runs_others(word: str) -> bool:
     """Wherever it stands: a word behind a program may well be one that the program starts."""
     name = _SUFFIX.sub("", os.path.basename(word.replace("\\", "/")).casefold())  # noqa: PTH119  no path, a word
-    return name in _NEVER or _VERSION.sub("", name) in _NEVER
+    bare = _VERSION.sub("", name)
+    is_shell = bool(_ANY_SHELL.fullmatch(bare)) and bare not in _NO_SHELLS
+    return is_shell or name in _NEVER or bare in _NEVER or bool(_LOADERS.fullmatch(name))
 
 
 def _words(command: str) -> list[str]:

@@ -23,8 +23,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def is_given(url: str, messages: Sequence[Message]) -> bool:
+    """Encrypted where it was given plain is the same, never the other way round."""
     wanted = _normal(url)
-    return bool(wanted) and any(_normal(given) == wanted for given in _given(messages))
+    return bool(wanted) and any(_normal(given) in {wanted, _plain(wanted)} for given in _given(messages))
 
 
 def _given(messages: Sequence[Message]) -> Iterator[str]:
@@ -55,18 +56,20 @@ def _asked(call: ToolCall) -> str:
 
 
 def _normal(url: str) -> str:
-    """The same for whatever asks a site for the same; '' for what is no address."""
+    """The same for whatever asks a site for the same; '' for what is no address. Every liberty left here is a bit
+    that the model can send: only what people leave out counts as nothing.
+    """
     try:
         parts = urlsplit(url.strip())
-        host, port = (parts.hostname or "").rstrip("."), parts.port
+        host, port = (parts.hostname or "").removesuffix("."), parts.port
     except ValueError:
         return ""
-    if parts.scheme not in _PORTS or not host or parts.username is not None:
+    if parts.scheme not in _PORTS or not host or host.endswith(".") or parts.username is not None:
         return ""
     shown_port = "" if port in (None, _PORTS[parts.scheme]) else f":{port}"
-    path = quote(parts.path.rstrip("/"), safe="%/:@!$&'()*+,;=~-._")
+    path = quote(parts.path or "/", safe="%/:@!$&'()*+,;=~-._")
     query = quote(parts.query, safe="%/:@!$&'()*+,;=~-._?[]{}|^")
-    return f"{_ascii(host)}{shown_port}{path}?{query}"
+    return f"{parts.scheme}://{_ascii(host)}{shown_port}{path}?{query}"
 
 
 def _ascii(host: str) -> str:
@@ -74,3 +77,7 @@ def _ascii(host: str) -> str:
         return host if host.isascii() else host.encode("idna").decode()
     except UnicodeError:
         return host
+
+
+def _plain(normal: str) -> str:
+    return normal.replace("https:", "http:", 1) if normal.startswith("https:") else normal

@@ -24,12 +24,24 @@ from app.core.tools import split_git
 
 _USER = re.compile(r"//[^/@]*@")  # an address may carry a password
 _SECONDS, _MOST_BYTES = 20.0, 20_000  # for the list of a repository's remotes
+_WAY = r"^(http|remote|push|credential|ssh|core\.sshcommand)(\.|$)"  # proxies, certificates, mirrors…
+# Options without a value: a word behind one is a remote, and none says where to.
+_BOTH = frozenset({"-q", "--quiet", "-v", "--verbose", "--progress"})
+_FETCH = _BOTH | {"-p", "--prune", "-t", "--tags", "--no-tags", "--dry-run"}
+_PLAIN = {
+    "fetch": _FETCH,
+    "pull": _FETCH | {"--rebase", "--no-rebase", "-r", "--ff", "--ff-only", "--no-ff", "--no-edit", "--autostash"},
+    "push": _BOTH
+    | {"-u", "--set-upstream", "-f", "--force", "--force-with-lease", "--tags", "--follow-tags", "-n", "--dry-run"},
+}
 
 
 async def rule_of(invocation: Invocation) -> Rule | None:
     """Calls with the same key do the same, as far as it can be said beforehand."""
     arguments = invocation.arguments
     match invocation.tool.name:
+        case "execute_shell" if arguments.get("network"):
+            return None  # what it does there is also up to ~/.curlrc and its like, which other commands can write
         case "execute_shell":
             return await _command(invocation, str(arguments["command"]))
         case "git_operation":
@@ -60,7 +72,8 @@ def _file(path: str) -> Rule | None:
 
 async def _git(argv: Sequence[str]) -> Rule | None:
     """What starts programs never gets here: git_rules refuses it. Where a network command goes is part of the rule:
-    another address behind the same name is asked again.
+    another address behind the same name is asked again, and so is another way there. Whatever goes where the
+    repository's configuration says is asked every time: any command can change that.
     """
     try:
         call = understand(argv)
@@ -68,28 +81,42 @@ async def _git(argv: Sequence[str]) -> Rule | None:
         said = f"git {shlex.join(argv)}"
         if not needs_network(call.argv):
             return Rule(key=digest("git", shlex.join(argv), where), words=texts.call_in(said, where))
-        remotes = await _remotes(call)
+        remote = _named(call)
+        places = (await _remotes(call)).get(remote) if remote else None
+        if not places:
+            return None
+        way = await _asked(call, "config", "--null", "--get-regexp", _WAY)
     except ToolError:
         return None
-    named = [word for word in call.argv[1:] if not word.startswith("-")][:1]
-    if call.argv[0] not in {"push", "pull", "fetch"} or not remotes or (named and named[0] not in remotes):
-        return None
-    places = remotes[named[0]] if named else [place for each in remotes.values() for place in each]
-    key = digest("git", shlex.join(argv), f"{where}\0{remotes}")
+    key = digest("git", shlex.join(argv), f"{where}\0{places}\0{way}")
     shown = dict.fromkeys(_USER.sub("//", place) for place in places)
     return Rule(key=key, words=texts.push_in(said, where, list(shown)))
 
 
+def _named(call: GitCall) -> str:
+    """The remote that the command names itself; '' when it may go elsewhere, or when what it sends is not said."""
+    options = [word for word in call.argv[1:] if word.startswith("-")]
+    words = [word for word in call.argv[1:] if not word.startswith("-")]
+    if call.values or call.verb not in _PLAIN or not _PLAIN[call.verb].issuperset(options):
+        return ""
+    return words[0] if len(words) > (call.verb == "push") else ""
+
+
 async def _remotes(call: GitCall) -> dict[str, list[str]]:
     """Each remote's name and addresses, as git would use them. Raises ToolError."""
-    options = ["-C", call.folder] if call.folder else []
-    command = await git_run.prepared([*options, "remote", "-v"])
-    limits = RunLimits(seconds=_SECONDS, output_bytes=_MOST_BYTES, env=command.env)
-    result = await machine().sandbox.run(command.argv, command.folder, limits)
     found: dict[str, list[str]] = {}
-    if result.exit_code or result.dropped:
-        return found
-    for row in result.output.splitlines():
+    for row in (await _asked(call, "remote", "-v")).splitlines():
         name, _, place = row.partition("\t")
         found.setdefault(name, []).append(place.rpartition(" ")[0])
     return found
+
+
+async def _asked(call: GitCall, *words: str) -> str:
+    """Raises ToolError when git does not answer in full."""
+    options = ["-C", call.folder] if call.folder else []
+    command = await git_run.prepared([*options, *words])
+    limits = RunLimits(seconds=_SECONDS, output_bytes=_MOST_BYTES, env=command.env)
+    result = await machine().sandbox.run(command.argv, command.folder, limits)
+    if result.exit_code or result.dropped or result.timed_out:
+        raise ToolError(result.output)
+    return result.output

@@ -13,7 +13,7 @@ FIXED = [
     "cargo test", "go test ./...", "pip install -r requirements.txt", "curl -sSf https://example.org/a.json",
     "echo hecho >> contador.txt", "rm -rf build", 'ls "a|b"', "mkdir -p a/b; touch a/b/c", "tar czf x.tgz src",
     "ruff check . || ruff format .", "uv sync", "docker-compose ps", "cat 'a b.txt' | sort | uniq -c",
-    "grep -rn 'foo(bar)' src", "ls > /dev/null",
+    "grep -rn 'foo(bar)' src", "ls > /dev/null", "docker-compose push", "ld -o a b.o", "cargo publish", "trash x",
 ]  # fmt: skip
 NOT = [
     "bash -c 'rm -rf x'", "sh x.sh", "python -c 'import os'", "python3.11 x.py", "/usr/bin/python x.py", "node -e 1",
@@ -29,6 +29,17 @@ NOT = [
     "trap ls EXIT", "alias x=ls", "git push && ls", "crontab x", "systemctl start x", "nc -l 80", "", "   ", "'",
     "chronic python -c 1",
 ]  # fmt: skip
+NAMES = """
+sh bash dash zsh ksh mksh fish csh tcsh ash rbash yash posh xonsh osh bosh oksh ysh nu elvish oil git-shell tclsh
+qjs original-awk gjs mjs js d8 rhino picolisp newlisp chez gforth octave maxima gp sage gnuplot pdb ptpython bpython
+tcc kotlin kotlinc swift crystal nim dart zig v guile-3.0 lua5.4 python3.11 uwsgi gunicorn uvicorn flask django-admin
+celery jupyter run-parts ld.so ld.so.1 ld-linux-x86-64.so.2 ld-musl-x86_64.so.1 qemu-x86_64 qemu-aarch64-static
+valgrind fakeroot bash.exe Zsh
+"""
+SETTERS = [
+    "export PATH=. && make", "declare -x PATH=. && make", "hash -p x make && make", "read PATH < x && make",
+    "printf -v PATH . && make", "enable -f x make && make", "compgen -C x", "mapfile -C x -c 1 < y",
+]  # fmt: skip
 
 
 @pytest.mark.skipif(os.name == "nt", reason="another shell, other operators")
@@ -39,4 +50,15 @@ def test_what_says_it_all_can_be_permitted(command: str) -> None:
 
 @pytest.mark.parametrize("command", NOT)
 def test_what_runs_something_else_cannot(command: str) -> None:
+    assert not is_fixed(command)
+
+
+@pytest.mark.parametrize("name", NAMES.split())
+def test_no_interpreter_shell_or_launcher_by_name(name: str) -> None:
+    for command in (f"{name} x", f"ls && {name} x", f"chrome {name}"):
+        assert not is_fixed(command)
+
+
+@pytest.mark.parametrize("command", SETTERS)
+def test_nothing_that_changes_which_program_a_name_is(command: str) -> None:
     assert not is_fixed(command)

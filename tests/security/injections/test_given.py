@@ -33,7 +33,7 @@ def window(words: str = "", page: str = PAGE, *, name: str = "web_fetch", failed
         ("https://a.example/x", "mira (https://a.example/x)."),
         ("https://a.example/x", "«https://a.example/x», por favor"),
         ("https://a.example/x", "[guía](https://a.example/x)"),
-        ("https://a.example/x/", "https://a.example/x"),
+        ("https://a.example./x", "https://a.example/x"),
         ("https://a.example", "https://a.example/"),
         ("https://A.Example/x", "https://a.example/x"),
         ("https://a.example:443/x", "https://a.example/x"),
@@ -66,11 +66,26 @@ def test_given(url: str, words: str) -> None:
         "https://d.otro.example/uno", "https://otro.example:8443/uno", "https://user:d@otro.example/uno",
         "https://otro.example/uno;d", "https://otro.example/uno%2Fd", "https://otro.example/UNO", "ftp://otro.example/uno",
         "https://modelo.example/", "https://", "", "no es", "https://[", "https://otro.example.malo.example/uno",
-        "https://otro.example\\@malo.example/uno", "https://sitio.example/dos/../tres",
+        "https://otro.example\\@malo.example/uno", "https://sitio.example/docs/../tres",
+"https://sitio.example/dos/../tres",
     ],
 )  # fmt: skip
 def test_not_given(url: str) -> None:
     assert not is_given(url, window("hola a.example"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://otro.example/uno/", "https://otro.example/uno//////", "https://otro.example//uno",
+        "https://solo.example//", "https://solo.example///////", "http://otro.example/uno", "http://solo.example/",
+        "https://otro.example../uno", "https://otro.example...../uno", "https://solo.example../",
+    ],
+)  # fmt: skip
+def test_how_it_is_written_carries_nothing(url: str) -> None:
+    """Each of these would ask the same site for the same, and say something by its form."""
+    assert is_given("https://otro.example/uno", window("mira solo.example"))
+    assert not is_given(url, window("mira solo.example"))
 
 
 def test_only_pages_and_the_users_own_words_give() -> None:
