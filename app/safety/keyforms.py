@@ -27,6 +27,15 @@ _PEM = (
     rf"(?:(?:{_BREAK}[A-Za-z0-9+/=]{{1,39}})?{_BREAK}-----END [A-Z0-9 ]{{0,40}}-----)?"
 )
 
+# A private key as tools show it: numbered, behind a file's name, or without its first line.
+_BODY = rf"[^\n]{{0,80}}?{_BASE64}{{16,76}}={{0,2}}[ \t]*"
+_PEM_SHOWN = rf"-----BEGIN [A-Z0-9 ]{{0,40}}PRIVATE KEY-----[ \t]*(?:\r?\n{_BODY}){{1,120}}"
+_PEM_END = rf"(?m:^)(?:{_BODY}\r?\n){{1,120}}[^\n]{{0,80}}-----END [A-Z0-9 ]{{0,40}}PRIVATE KEY-----"
+_PEM_BODY = (
+    r"(?:b3BlbnNzaC1rZXktdjE|MC4CAQAwBQYDK2Vw|MHcCAQEEI|MII[A-Za-z0-9+/]{2,4}IBA(?:AKC|DANBgkqhkiG9w0))"
+    rf"{_BASE64}{{10,}}={{0,2}}(?:[ \t]*\r?\n{_BODY}){{0,120}}"
+)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeyForm:
@@ -152,6 +161,9 @@ _BY_THEMSELVES: dict[str, Sequence[str]] = {
     "age": (r"AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{58,}", "AGE-SECRET-KEY-"),
     "JWT": (_EDGE + rf"eyJ{_WORD}{{8,}}\.eyJ{_WORD}{{8,}}\.{_WORD}{{8,}}", "eyJ"),
     "PEM": (_PEM, "-----BEGIN "),
+    "PEM, numbered": (_PEM_SHOWN, "-----BEGIN "),
+    "PEM, its end": (_PEM_END, "PRIVATE KEY-----"),
+    "PEM, without its first line": (_PEM_BODY, "b3BlbnNz", "MC4CAQAw", "MHcCAQEE", "IBAAKC", "IBADANBg"),
 }  # fmt: skip
 
 

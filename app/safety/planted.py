@@ -19,7 +19,7 @@ from loguru import logger
 from app.core import texts_sandbox as texts
 from app.core.contracts import CommandResult
 from app.safety.ground import AnyJob
-from app.safety.later import Scene, differ, is_settings, leads_to_its_own, look, opened
+from app.safety.later import Scene, State, differ, is_settings, leads_to_its_own, look, opened
 from app.safety.restoring import Change, Restorer
 
 _MOST_PROJECTS = 300
@@ -126,11 +126,11 @@ class WatchedJob:
     def _end(self, places: Sequence[Path], report: Report) -> None:
         with _lock:
             for place in dict.fromkeys([*places, *self._places.find()]):
-                watched = _watched.get(place) or _Watched(None, time.time_ns())
-                self._check(place, watched, report)
-                watched.users -= 1
-                if watched.users < 1:
-                    _watched.pop(place, None)
+                self._check(place, _watched.get(place) or _Watched(None, time.time_ns()), report)
+            for place in places:
+                _watched[place].users -= 1
+                if _watched[place].users < 1:
+                    del _watched[place]
 
     def _check(self, place: Path, watched: _Watched, report: Report) -> None:
         for _ in range(_PASSES):
@@ -141,6 +141,8 @@ class WatchedJob:
 
     def _wanted(self, place: Path, watched: _Watched, now: Scene | None) -> list[str]:
         names = _changed(watched.scene, now)
+        if watched.scene is None and now and _leads_elsewhere(place, now.get(".git")):
+            names = [".git"]
         states = {name: now[name] for name in names if now and name in now and not name.startswith(".git/")}
         brought = self._brought(place, states, watched.began) if states else set[str]()
         return [name for name in names if name not in brought]
@@ -171,6 +173,17 @@ def _changed(before: Scene | None, now: Scene | None) -> list[str]:
     names += [name for name, state in old.items() if name in now and differ(state, now[name], name)]
     names += [name for name in old if name not in now and name.startswith(_KEPT) and ".git" in now]
     return sorted(set(names), key=lambda name: (name.count("/"), name))
+
+
+def _leads_elsewhere(place: Path, git: State | None) -> bool:
+    """A new project's `.git` that is no folder: it may only be the working tree of a project that is watched."""
+    if git is None or git.kind == "folder":
+        return False
+    words = (git.content or b"").decode("utf-8", "replace").strip()
+    target = os.path.realpath(place / words.removeprefix("gitdir:").strip())
+    project, inside, way = target.partition("/.git/")
+    known = inside and Path(project) in _watched and way.startswith(("worktrees/", "modules/"))
+    return git.kind != "file" or not words.startswith("gitdir:") or not known
 
 
 def _is_new(name: str, now: Scene, *, own: bool) -> bool:

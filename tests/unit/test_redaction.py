@@ -18,6 +18,7 @@ VALUE = "clave-de/prueba+1234=ñ"
 TOKEN = "1234567890:" + "AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1"
 ALNUM = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC2dF4hJ6kL8n"
 PEM_BODY = "\n".join(["MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7" + "x" * 12] * 4)
+PEM_PUBLIC = "\n".join(["MIIDqTCCApGgAwIBAgIUQ2VydGlmaWNhZG8gZGUgcHJ1ZWJhIDEy" + "x" * 12] * 4)
 
 FORMATS = {
     "groq": f"gsk_{ALNUM}",
@@ -159,8 +160,8 @@ ORDINARY = [
     "disk-1234567890abcdef1234567890abcdef1234",
     "12:34:56 2026-01-01T10:00:00 10.0.0.1:8080 12345678:corto",
     "if text.startswith('-----BEGIN PRIVATE KEY-----'):\n    pass",
-    "-----BEGIN CERTIFICATE-----\n" + PEM_BODY + "\n-----END CERTIFICATE-----",
-    "-----BEGIN PUBLIC KEY-----\n" + PEM_BODY + "\n-----END PUBLIC KEY-----",
+    "-----BEGIN CERTIFICATE-----\n" + PEM_PUBLIC + "\n-----END CERTIFICATE-----",
+    "-----BEGIN PUBLIC KEY-----\n" + PEM_PUBLIC + "\n-----END PUBLIC KEY-----",
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl yo@casa",
     "eyJhbGciOiJIUzI1NiJ9 solo la cabecera",
     "npm_config_registry=https://registry.example/ hf_hub_download gsk_ ghp_xxx glpat-",

@@ -104,6 +104,19 @@ def test_where_a_working_tree_has_its_settings_stays(layer: Layer, place: Arena)
     assert "[Nanobot" not in run(layer, place, "git worktree remove w/t; git status")
 
 
+def test_a_new_project_is_no_door_to_another_repository(layer: Layer, place: Arena) -> None:
+    new = "nueva" if layer.kind == "bubblewrap" else "otro"  # with Landlock the root gets no new entries here
+    elsewhere = f"mkdir -p x/.git/worktrees/t ../{new}; cp -r .git/config x/.git/worktrees/t;"
+    for words in ("gitdir: ../app/x/.git/worktrees/t", "gitdir: ../app/x", "malo"):
+        assert f"{new}/.git" in run(layer, place, f"{elsewhere} echo '{words}' > ../{new}/.git")
+        assert not os.path.lexists(place.root / new / ".git")
+    assert f"{new}/.git" in run(layer, place, f"{elsewhere} ln -s ../app/x/.git ../{new}/.git")
+    if layer.kind == "bubblewrap":
+        said = run(layer, place, f"{START}; git worktree add -q ../rama; cd ../rama; git status")
+        assert "[Nanobot" not in said
+        assert os.path.lexists(place.root / "rama/.git")
+
+
 def test_a_new_repository_keeps_its_plain_settings(layer: Layer, place: Arena) -> None:
     run(layer, place, "cd ../otro; git init -q; git config user.name Ana; git config core.pager malo; git config x.y z")
     settings = (place.root / "otro/.git/config").read_text()

@@ -9,6 +9,7 @@ _MIXED = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC2dF4hJ6kL8nP0rS2tU4vX6zA8cD0eF2gH4iJ6kL8m
 _HEX = "0123456789abcdef" * 8
 _UPPER = "A1B2C3D4E5F6G7H8J9K0L1M2N3P4Q5R6S7T8U9V0W1X2Y3Z4A5B6C7D8E9F0"
 _BODY = "\n".join(["MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7" + "x" * 12] * 6)
+_PUBLIC = "\n".join(["MIIDqTCCApGgAwIBAgIUQ2VydGlmaWNhZG8gZGUgcHJ1ZWJhIDEy" + "x" * 12] * 6)
 
 
 def mixed(length: int) -> str:
@@ -143,8 +144,8 @@ ORDINARY = {
     "trace": "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     "public ssh key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl yo@casa",
     "fingerprint": "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8",
-    "certificate": f"-----BEGIN CERTIFICATE-----\n{_BODY}\n-----END CERTIFICATE-----",
-    "public pem": f"-----BEGIN PUBLIC KEY-----\n{_BODY}\n-----END PUBLIC KEY-----",
+    "certificate": f"-----BEGIN CERTIFICATE-----\n{_PUBLIC}\n-----END CERTIFICATE-----",
+    "public pem": f"-----BEGIN PUBLIC KEY-----\n{_PUBLIC}\n-----END PUBLIC KEY-----",
     "age recipient": "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
     "data image": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhg==",
     "about keys": "La clave empieza por gsk_ o sk-ant-; las de GitHub, por ghp_. Nunca la escribas.",
