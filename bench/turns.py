@@ -42,6 +42,7 @@ async def measure(folder: Path, turns: int = 60, crowd: int = 50) -> Figures:
     chats = range(1000, 1000 + crowd)
     async with FakeTelegram() as telegram:
         env |= telegram_env(telegram) | {"TELEGRAM_ALLOWED_USERS": ",".join(map(str, chats))}
+        env["MESSAGES_PER_MINUTE"] = "1000000"  # one user would wait
         for chat in (OWNER, *chats):
             telegram.add_chat(chat)
         began = time.perf_counter()
