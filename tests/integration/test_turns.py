@@ -287,28 +287,6 @@ async def test_two_risky_calls_do_not_hold_a_new_message_twice(tmp_path: Path) -
     assert len(asked) == 1 and channel.sent[-1].text == "te atiendo" and counter(tmp_path) == 0
 
 
-async def test_a_question_about_another_folder_is_asked_anew_once(tmp_path: Path) -> None:
-    """The project changed while a question was open, and the process died: the old yes is worth nothing."""
-    settings = make_settings(tmp_path)
-    projects = tmp_path / "home" / "proyectos"
-    async with running_house(settings, ScriptedBrain(calls(RISKY)), FakeChannel()) as house:
-        await house.inbox.message(SESSION, "hazlo", "42", reply_to=CHAT)
-        await until(lambda: bool(house.delivery.lanes) and not house.delivery.lanes.busy)
-        (projects / "dos" / ".git").mkdir(parents=True)
-        await house.inbox.command(SESSION, "proyecto", "dos", "42", reply_to=None)
-    channel = FakeChannel()
-    async with running_house(settings, ScriptedBrain(text("hecho")), channel) as house:
-        questions: list[ApprovalAskedLine] = []
-        while len(questions) < 2:
-            await asyncio.sleep(0.01)
-            questions = [line for line in await lines_of(house.store, SESSION) if isinstance(line, ApprovalAskedLine)]
-        assert len(questions) == 2 and questions[0].digest != questions[1].digest
-        assert not await house.inbox.decision(SESSION, questions[0].seq, "allow", "42")
-        assert await house.inbox.decision(SESSION, questions[1].seq, "allow", "42")
-        await until(lambda: (projects / "dos" / "contador.txt").exists())
-    assert counter(tmp_path) == 0
-
-
 async def test_commands_at_the_same_time_are_answered_once_each(tmp_path: Path) -> None:
     async with running_house(make_settings(tmp_path), ScriptedBrain()) as house:
         await asyncio.gather(*(house.inbox.session_command(SESSION, "estado", "", "42") for _ in range(4)))

@@ -46,6 +46,8 @@ def test_without_a_guard_they_succeed(part: int) -> None:
     possible = [case for case in corpus.ATTACKS if case.how != "alone" and (ROOT or case.how not in {"real", "other"})]
     trials = runner.try_all(possible[part::6], lambda case: runner.control(SERVER if ROOT else 0, case))
     weak = [trial for trial in trials if trial.case.effect not in trial.effects]  # type: ignore[union-attr]
+    again = runner.try_all([trial.case for trial in weak], lambda case: runner.control(SERVER if ROOT else 0, case))  # type: ignore[arg-type]
+    weak = [trial for trial in again if trial.case.effect not in trial.effects]  # type: ignore[union-attr]  a busy machine
     assert not weak, "\n".join(map(str, weak))
 
 
