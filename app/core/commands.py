@@ -146,7 +146,7 @@ class Commands:
         return texts.STOP_DONE if await self._runner.stop(ctx.session_id, command.seq) else texts.NOTHING_TO_STOP
 
     async def _project(self, ctx: AgentContext, command: CommandLine) -> str:
-        projects = await self._around.projects()
+        projects = await self._around.projects(now=True)  # he may just have had it made
         if not command.argument:
             return texts.project_list([p.name for p in projects], ctx.project)
         found = _find(projects, command.argument)

@@ -21,7 +21,7 @@ _SYSTEMS = {"Darwin": "macOS"}
 
 
 class LocalSurroundings:
-    """Implements Surroundings. The disk is looked at again every quarter of a minute."""
+    """Implements Surroundings. The disk is looked at again every quarter of a minute, or when somebody asks for now."""
 
     def __init__(
         self, workspace: Path, roots: Sequence[Path], shell: str, clock: Callable[[], float] = time.monotonic
@@ -35,16 +35,16 @@ class LocalSurroundings:
         self.shell = shell
         self.system = _SYSTEMS.get(platform.system(), platform.system())
 
-    async def projects(self) -> Sequence[Project]:
-        await self._look()
+    async def projects(self, *, now: bool = False) -> Sequence[Project]:
+        await self._look(now=now)
         return self._projects
 
     async def memory(self) -> str:
         await self._look()
         return self._memory
 
-    async def _look(self) -> None:
-        if self._clock() - self._looked > _FRESH_SECONDS:
+    async def _look(self, *, now: bool = False) -> None:
+        if now or self._clock() - self._looked > _FRESH_SECONDS:
             self._projects, self._memory = await asyncio.to_thread(lambda: (self._find(), self._read()))
             self._looked = self._clock()
 

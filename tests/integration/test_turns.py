@@ -287,6 +287,31 @@ async def test_two_risky_calls_do_not_hold_a_new_message_twice(tmp_path: Path) -
     assert len(asked) == 1 and channel.sent[-1].text == "te atiendo" and counter(tmp_path) == 0
 
 
+async def test_a_question_about_another_folder_is_asked_anew_once(tmp_path: Path) -> None:
+    """The project changed while a question was open, and the process died: the old yes is worth nothing.
+
+    The project is made after the turn has looked for projects: /proyecto finds it all the same.
+    """
+    settings = make_settings(tmp_path)
+    projects = tmp_path / "home" / "proyectos"
+    before, after = FakeChannel(), FakeChannel()
+    async with running_house(settings, ScriptedBrain(calls(RISKY)), before) as house:
+        await house.inbox.message(SESSION, "hazlo", "42", reply_to=CHAT)
+        await before.wait_for(1)
+        (projects / "dos" / ".git").mkdir(parents=True)
+        await house.inbox.command(SESSION, "proyecto", "dos", "42", reply_to=CHAT)
+        assert "Proyecto actual: dos" in (await before.wait_for(2))[1].text
+    async with running_house(settings, ScriptedBrain(text("hecho")), after) as house:
+        await after.wait_for(1)
+        lines = await lines_of(house.store, SESSION)
+        questions = [line for line in lines if isinstance(line, ApprovalAskedLine)]
+        assert len(questions) == 2 and questions[0].digest != questions[1].digest
+        assert not await house.inbox.decision(SESSION, questions[0].seq, "allow", "42")
+        assert await house.inbox.decision(SESSION, questions[1].seq, "allow", "42")
+        await after.wait_for(2)
+    assert (projects / "dos" / "contador.txt").exists() and counter(tmp_path) == 0
+
+
 async def test_commands_at_the_same_time_are_answered_once_each(tmp_path: Path) -> None:
     async with running_house(make_settings(tmp_path), ScriptedBrain()) as house:
         await asyncio.gather(*(house.inbox.session_command(SESSION, "estado", "", "42") for _ in range(4)))

@@ -183,7 +183,9 @@ class Surroundings(Protocol):
     @property
     def shell(self) -> str: ...
 
-    async def projects(self) -> Sequence[Project]: ...
+    async def projects(self, *, now: bool = False) -> Sequence[Project]:
+        """Those seen not long ago; `now`: those that are there."""
+        ...
 
     async def memory(self) -> str:
         """SOUL.md, USER.md, AGENTS.md and MEMORY.md of the workspace, those that exist."""
