@@ -1,26 +1,21 @@
 """API tokens, in DATA_DIR/tokens.json: their names and digests. A token itself is seen once, when it is made.
 
-It has 256 random bits, so a fast digest is enough: there is nothing to guess. Whoever is not in the file is out.
+It has 256 random bits, so a fast digest is enough: there is nothing to guess.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import re
 import secrets
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
-from loguru import logger
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from app.core import texts_web
 from app.core.errors import NanobotError, StorageError
-from app.web.privatefile import replace_private
+from app.web.credentials import Credentials
 
 Scope = Literal["leer", "escribir"]
 MOST = 50
@@ -45,30 +40,12 @@ class Token(BaseModel):
     used: float = 0.0
 
 
-_stored = TypeAdapter(dict[str, Token])
+class Tokens(Credentials[Token]):
+    """By a public id, which is a part of the token."""
 
-
-class Tokens:
-    """By id. `on_end` hears of each one that is revoked."""
-
-    def __init__(self, path: Path, known: dict[str, Token], clock: Callable[[], float] = time.time) -> None:
-        self._path = path
-        self._known = known
-        self._clock = clock
-        self._saving = asyncio.Lock()
-        self._noting: set[asyncio.Task[None]] = set()
-        self.on_end: Callable[[str], None] = lambda _: None
-
-    @classmethod
-    def read(cls, path: Path) -> Tokens:
-        """Blocks."""
-        try:
-            return cls(path, _stored.validate_json(path.read_bytes()))
-        except FileNotFoundError:
-            return cls(path, {})
-        except (OSError, ValidationError) as error:
-            logger.error("{} cannot be read, so no API token is valid: {}", path.name, type(error).__name__)
-            return cls(path, {})
+    stored = TypeAdapter(dict[str, Token])
+    when_unreadable = "no API token is valid"
+    when_unsaved = "the last use of a token is not stored"
 
     @property
     def all(self) -> dict[str, Token]:
@@ -114,26 +91,11 @@ class Tokens:
             self.on_end(token_id)
             await self._save()
 
-    async def close(self) -> None:
-        await asyncio.gather(*self._noting)
-
     def _note_use(self, token_id: str, known: Token) -> None:
         now = self._clock()
         if now - known.used >= _USED_SECONDS:
             self._known[token_id] = known.model_copy(update={"used": now})
-            noting = asyncio.get_running_loop().create_task(self._note())
-            self._noting.add(noting)
-            noting.add_done_callback(self._noting.discard)
-
-    async def _note(self) -> None:
-        try:
-            await self._save()
-        except StorageError as error:
-            logger.warning("the last use of a token is not stored: {}", error)
-
-    async def _save(self) -> None:
-        async with self._saving:
-            await asyncio.to_thread(replace_private, self._path, _stored.dump_json(self._known))
+            self._note()
 
 
 def _digest(token: str) -> str:
