@@ -125,12 +125,14 @@ class WatchedJob:
 
     def _end(self, places: Sequence[Path], report: Report) -> None:
         with _lock:
-            for place in dict.fromkeys([*places, *self._places.find()]):
-                self._check(place, _watched.get(place) or _Watched(None, time.time_ns()), report)
-            for place in places:
-                _watched[place].users -= 1
-                if _watched[place].users < 1:
-                    del _watched[place]
+            try:
+                for place in dict.fromkeys([*places, *self._places.find()]):
+                    self._check(place, _watched.get(place) or _Watched(None, time.time_ns()), report)
+            finally:  # a scene that stayed would be held against everything that is written later
+                for place in places:
+                    _watched[place].users -= 1
+                    if _watched[place].users < 1:
+                        del _watched[place]
 
     def _check(self, place: Path, watched: _Watched, report: Report) -> None:
         for _ in range(_PASSES):
